@@ -111,8 +111,8 @@ int consensus_member(struct consensus *consensus, uint64_t id, const char *addre
 int consensus_remove(struct consensus *consensus, uint64_t id,
                      void (*done)(void *ctx, int status, const struct err *err), void *ctx, struct err *err);
 
-/* Leader: hands leadership over to a voter (0: to the best one). Proposals are refused meanwhile; changed() tells how it
- * ended, within an election timeout. ERR_NOT_LEADER, ERR_REFUSED, ERR_NOT_FOUND. */
+/* Leader: hands leadership over to a voter (0: to the best one). Proposals are refused meanwhile; changed() tells how
+ * it ended, within an election timeout. ERR_NOT_LEADER, ERR_REFUSED, ERR_NOT_FOUND. */
 int consensus_transfer(struct consensus *consensus, uint64_t id, struct err *err);
 
 /* A raft stream that another member, known to be id, opened to us. Takes fd. */
