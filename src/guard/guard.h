@@ -1,0 +1,73 @@
+/*
+ * guard.h - the daemon's side of the guard: start it or take it over, give it its orders, see that it lives.
+ *
+ * The guard (main.c) stops PostgreSQL before its lease ends, whatever becomes of the daemon (design.md 4). Without a
+ * guard that is alive and armed a node may not hold a lease. There is one for a runtime directory, and so one for a data
+ * directory: it holds a lock on <runtime directory>/guard.lock, whose text tells a restarted daemon where to find it.
+ * Calls block for a moment at most where the contract does not say longer.
+ */
+#ifndef RAFTMGR_GUARD_GUARD_H
+#define RAFTMGR_GUARD_GUARD_H
+
+#include "guard/page.h"
+
+#define GUARD_START_MS 2000   /* how long a guard may take to start or to be taken over */
+#define GUARD_RELEASE_MS 2000 /* and to end when told */
+
+/* One for a data directory; zeroed storage is a detached guard. */
+struct guard {
+    struct guard_page *page; /* NULL = detached */
+    int page_fd;
+    int pidfd;
+    int64_t kill_time_us;
+    uint64_t sequence;       /* of the order that we put in force last */
+    uint64_t kicked;         /* of the last order that the guard must have seen to be armed */
+    struct guard_order last; /* the order in force */
+};
+
+/*
+ * Takes the running guard over, or starts a new one (blocks up to GUARD_START_MS, usually some milliseconds). A guard
+ * that was attached before and has died is replaced by a new one; one that lives is left as it is. *ret_taken_over (may
+ * be NULL) says whether it ran already: then guard_read tells its order, else the order is STANDBY. Forks twice and
+ * reaps its own child by its number; the guard is nobody's child. kill_time_us applies from the next guard_set on.
+ * Errors: ERR_REFUSED (it runs for another data directory, or may not signal PostgreSQL), ERR_STALE (another boot's or
+ * version's page), ERR_COMMAND (it did not start), ERR_TIMEOUT, ERR_SYSTEM. Then *guard is detached.
+ */
+int guard_attach(struct guard *guard, const char *binary, const char *runtime_directory, const char *data_directory,
+                 int64_t kill_time_us, bool *ret_taken_over, struct err *err);
+
+/* Another guard_kill_time, from the next guard_set on. */
+void guard_set_kill_time(struct guard *guard, int64_t kill_time_us);
+
+/*
+ * Puts an order in force, atomically, and wakes the guard where it would otherwise learn of it too late (another mode, an
+ * earlier deadline, another kill time). kill_at_us counts for GUARD_PRIMARY only: lease end - guard_kill_time, on
+ * CLOCK_BOOTTIME. Errors: ERR_NOT_FOUND (detached, or the guard is dead), ERR_STALE (another daemon took it over; the
+ * order was not given).
+ */
+int guard_set(struct guard *guard, enum guard_mode mode, int64_t kill_at_us, uint64_t token, struct err *err);
+
+/* The order in force: what a restarted daemon finds. False when detached. */
+bool guard_read(const struct guard *guard, struct guard_order *ret_order);
+
+/* What the guard says of itself, for status and events. False when detached. */
+bool guard_state(const struct guard *guard, struct guard_state *ret_state);
+
+/* Readable (POLLIN) once the guard is dead; -1 when detached. Owned by *guard: stop polling before the next attach, release
+ * or forget. */
+int guard_pidfd(const struct guard *guard);
+
+/* True while the guard's process exists. */
+bool guard_alive(const struct guard *guard);
+
+/* True when it is alive, has seen the last order that it had to be woken for, and is not late for its own alarm: it will
+ * stop PostgreSQL at the deadline. After a change of mode this takes some milliseconds to become true. */
+bool guard_armed(const struct guard *guard);
+
+/* Tells it to end, waits for that (up to GUARD_RELEASE_MS) and detaches, also when this fails (ERR_TIMEOUT). */
+int guard_release(struct guard *guard, struct err *err);
+
+/* Detaches; the guard goes on by its page. */
+void guard_forget(struct guard *guard);
+
+#endif
