@@ -1,24 +1,53 @@
 # raftmgr: one Makefile, not recursive. `make help` lists the targets.
 
+VERSION := 0.1.0
 PREFIX ?= /usr/local
-CC ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+CLANG ?= clang
 BUILD ?= build
 SANITIZE ?=
-# A system's libraft where it is new enough (Debian 13), or else the one that `make deps` builds.
-RAFT_DIR := build/deps/libraft
-RAFT_SYSTEM := $(shell pkg-config --exists 'raft >= 0.22.1' 'raft < 0.23' 2>/dev/null && echo yes)
+JOBS ?= $(shell nproc)
+# One suite of unit tests, or one live test, by name.
+T ?=
+# How many seeds, and how many virtual seconds each.
+N ?= 200
+SECONDS_EACH ?= 60
+SEED ?= 1
 
 PKGS := libuv jansson openssl liblz4 libpq
 CSTD := -std=gnu17 -D_GNU_SOURCE
 WARN := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wvla -Wmissing-prototypes -Wstrict-prototypes -Werror
-HARDEN := -fstack-protector-strong -fstack-clash-protection -fPIE -D_FORTIFY_SOURCE=2
+HARDEN := -fstack-protector-strong -fstack-clash-protection -D_FORTIFY_SOURCE=2
 OPT ?= -O2 -g
-CFLAGS_ALL = $(CSTD) $(WARN) $(OPT) $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer,$(HARDEN)) \
-	-Isrc -I$(BUILD)/gen $(if $(RAFT_SYSTEM),,-isystem $(RAFT_DIR)/include) $(shell pkg-config --cflags $(PKGS) 2>/dev/null) $(CFLAGS)
-LDFLAGS_ALL = $(if $(SANITIZE),-fsanitize=$(SANITIZE),-pie -Wl,-z,relro,-z,now) $(LDFLAGS)
+
+# What pkg-config says is asked for when first needed, and once: `make deps` may install it before.
+once = $(eval $(1) := $(2))$($(1))
+PKG_CFLAGS = $(call once,PKG_CFLAGS,$(shell pkg-config --cflags $(PKGS) 2>/dev/null))
+LIB_UV = $(call once,LIB_UV,$(shell pkg-config --libs libuv))
+LIB_TLS = $(call once,LIB_TLS,$(shell pkg-config --libs openssl))
+LIB_LZ4 = $(call once,LIB_LZ4,$(shell pkg-config --libs liblz4))
+LIB_PQ = $(call once,LIB_PQ,$(shell pkg-config --libs libpq))
+LIB_JSON = $(call once,LIB_JSON,$(shell pkg-config --libs jansson))
+
+# A system's libraft where it is new enough (Debian 13), or else the one that `make deps` builds.
+RAFT_DIR := build/deps/libraft
+RAFT_SYSTEM = $(call once,RAFT_SYSTEM,$(shell pkg-config --exists 'raft >= 0.22.1' 'raft < 0.23' && echo yes))
+RAFT_CFLAGS = $(if $(RAFT_SYSTEM),,-isystem $(RAFT_DIR)/include)
+LIB_RAFT = $(if $(RAFT_SYSTEM),-lraft,$(RAFT_DIR)/lib/libraft.a)
+
+SAFETY := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all,$(HARDEN))
+CFLAGS_ALL = $(CSTD) $(WARN) $(OPT) $(SAFETY) -fPIE -DRAFTMGR_VERSION='"$(VERSION)"' \
+	-Isrc -I$(BUILD)/gen $(RAFT_CFLAGS) $(PKG_CFLAGS) $(CFLAGS)
+LDFLAGS_ALL = -pie $(if $(SANITIZE),-fsanitize=$(SANITIZE),-Wl,-z,relro,-z,now) $(LDFLAGS)
+LIBS_ALL = $(LIB_RAFT) $(LIB_UV) $(LIB_LZ4) $(LIB_TLS) $(LIB_PQ) $(LIB_JSON)
+
+# --- what there is to build ------------------------------------------------------------------------------------------
 
 sources = $(sort $(wildcard src/$(1)/*.c))
 objects = $(patsubst src/%.c,$(BUILD)/obj/%.o,$(call sources,$(1)))
+tests = $(patsubst tests/%.c,$(BUILD)/test/%.o,$(sort $(wildcard tests/$(1)/*.c)))
 
 BASE := $(call objects,base)
 CORE := $(call objects,core)
@@ -32,36 +61,58 @@ GUARD := $(filter-out $(GUARD_MAIN),$(call objects,guard))
 CLI_MAIN := $(BUILD)/obj/cli/main.o
 CLI := $(filter-out $(CLI_MAIN),$(call objects,cli))
 
-LIB_UV := $(shell pkg-config --libs libuv 2>/dev/null)
-LIB_RAFT := $(if $(RAFT_SYSTEM),-lraft,$(RAFT_DIR)/lib/libraft.a)
-LIB_TLS := $(shell pkg-config --libs openssl 2>/dev/null)
-LIB_LZ4 := $(shell pkg-config --libs liblz4 2>/dev/null)
-LIB_PQ := $(shell pkg-config --libs libpq 2>/dev/null)
-LIB_JSON := $(shell pkg-config --libs jansson 2>/dev/null)
-
 BINS := $(addprefix $(BUILD)/bin/,raftmgrd rmctl raftmgr-guard)
 
+# What unit tests may link; a suite of the inner layers can be run alone by naming fewer (UNIT_DIRS="base core" T=lease).
+UNIT_DIRS ?= base core consensus net pg guard daemon cli
+UNIT_OBJECTS = $(filter-out %/main.o,$(foreach dir,$(UNIT_DIRS),$(call objects,$(dir))))
+UNIT_NAMES := $(if $(T),$(T),$(sort $(patsubst tests/unit/test_%.c,%,$(wildcard tests/unit/test_*.c))))
+UNIT_DIR := $(BUILD)/test/unit$(if $(T),-$(T))
+UNIT_BIN := $(BUILD)/bin/unit$(if $(T),-$(T))
+
+# The simulator runs the real core and the files of the daemon that reach the world through its ports alone.
+SIM_DAEMON ?=
+SIM_BIN := $(BUILD)/bin/raftmgr-sim
+SIM_OBJECTS = $(call tests,sim) $(sort $(filter $(BUILD)/obj/daemon/manager%.o,$(DAEMON)) \
+	$(patsubst %.c,$(BUILD)/obj/daemon/%.o,$(SIM_DAEMON))) $(CORE) $(BASE)
+
+# Each C file of the live tests, the demonstration and the measurements is a program of its own.
+HELPERS := $(addprefix $(BUILD)/bin/,$(basename $(notdir $(wildcard $(addsuffix /*.c,$(addprefix tests/,live demo bench))))))
+
+HEADERS := $(sort $(wildcard src/*/*.h tests/*/*.h))
+C_FILES := $(sort $(wildcard src/*/*.c tests/*/*.c))
+
 .DEFAULT_GOAL := all
-.PHONY: all deps help clean
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: all deps need-deps test test-all check demo bench install uninstall dist clean help helpers FORCE
+.PHONY: layers purity hdr-check format format-check tidy limits unit unit-bin sim sim-bin sim-many live asan clang cover
 
 all: $(BINS) ## build raftmgrd, rmctl and raftmgr-guard into build/bin
-
-deps: ## install what is missing with apt, and build libraft where the system has none that will do
-	@tools/deps.sh
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-clean: ## remove what was built, but for the fetched libraft
-	rm -rf $(filter-out build/deps,$(wildcard build/*))
+deps: ## install what is missing with apt, and build libraft where the system has none that will do
+	@tools/deps.sh
 
-$(BUILD)/obj/%.o: src/%.c
+# Says what is missing instead of a compiler's error; asked before anything is compiled.
+need-deps:
+	@tools/need-deps.sh "$(if $(RAFT_SYSTEM),,$(RAFT_DIR)/lib/libraft.a)" $(PKGS)
+
+# --- compiling and linking -------------------------------------------------------------------------------------------
+
+$(BUILD)/obj/%.o: src/%.c | need-deps
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
+$(BUILD)/test/%.o: tests/%.c | need-deps
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -Itests -I$(<D) -MMD -MP -c -o $@ $<
+
 $(BUILD)/bin/raftmgrd: $(DAEMON_MAIN) $(DAEMON) $(PG) $(CONSENSUS) $(NET) $(filter-out %/guard.o,$(GUARD)) $(CORE) $(BASE)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIB_RAFT) $(LIB_UV) $(LIB_LZ4) $(LIB_TLS) $(LIB_PQ) $(LIB_JSON)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_ALL)
 
 $(BUILD)/bin/rmctl: $(CLI_MAIN) $(CLI) $(PG) $(CORE) $(BASE)
 	@mkdir -p $(@D)
@@ -71,4 +122,169 @@ $(BUILD)/bin/raftmgr-guard: $(GUARD_MAIN) $(GUARD) $(BASE)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^
 
--include $(wildcard $(BUILD)/obj/*/*.d)
+# --- checks that need no run -----------------------------------------------------------------------------------------
+
+layers: ## hold every include against tests/lint/layers.txt
+	@awk -f tests/lint/layers.awk tests/lint/layers.txt $(sort $(wildcard src/*/*.c src/*/*.h src/*/*.def))
+
+purity: $(CORE) ## core's objects may need nothing but what tests/lint/core-symbols.txt allows
+	@$(if $(SANITIZE),echo "purity: look at objects without sanitizers"; false,:)
+	@tools/purity.sh tests/lint/core-symbols.txt $(CORE)
+
+hdr-check: $(patsubst %,$(BUILD)/lint/%.alone,$(HEADERS)) ## every header compiles alone
+	@echo "hdr-check: $(words $(HEADERS)) headers compile alone"
+
+$(BUILD)/lint/%.h.alone: %.h | need-deps
+	@mkdir -p $(@D)
+	@$(CC) $(CFLAGS_ALL) -Itests -I$(<D) -MMD -MP -MF $@.d -MT $@ -x c -fsyntax-only $<
+	@touch $@
+
+format: ## format C files in place (F=file for one)
+	@tools/format.sh -i $(if $(F),$(F),$(C_FILES) $(HEADERS))
+
+format-check: ## every C file is as .clang-format wants it
+	@tools/format.sh --dry-run -Werror $(C_FILES) $(HEADERS)
+
+limits: ## files stay readable: lengths of files and lines
+	@awk -f tests/lint/limits.awk $(C_FILES) $(HEADERS)
+
+tidy: limits $(patsubst %,$(BUILD)/lint/%.tidy,$(filter src/%,$(C_FILES))) ## clang-tidy, and lengths of functions
+	@echo "tidy: nothing found"
+
+$(BUILD)/lint/%.c.tidy: %.c .clang-tidy | need-deps
+	@mkdir -p $(@D)
+	@clang-tidy --quiet $< -- $(CFLAGS_ALL) 2>$@.err || { cat $@.err >&2; exit 1; }
+	@rm -f $@.err
+	@touch $@
+
+# --- unit tests ------------------------------------------------------------------------------------------------------
+
+unit: unit-bin ## run the unit tests, or one suite of them (T=buf)
+	@$(UNIT_BIN)
+
+unit-bin: $(UNIT_BIN)
+
+# Lists are rewritten only where they have changed, so that nothing is built again for nothing.
+$(UNIT_DIR)/suites.inc: FORCE
+	@mkdir -p $(@D)
+	@printf 'SUITE(%s)\n' $(UNIT_NAMES) >$@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+$(UNIT_DIR)/objects.list: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' $(UNIT_OBJECTS) >$@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+$(UNIT_DIR)/main.o: tests/unit/main.c $(UNIT_DIR)/suites.inc | need-deps
+	$(CC) $(CFLAGS_ALL) -I$(UNIT_DIR) -Itests/unit -MMD -MP -c -o $@ $<
+
+# A library, so that a suite takes in only what it uses.
+$(UNIT_DIR)/libraftmgr.a: $(UNIT_DIR)/objects.list $(UNIT_OBJECTS)
+	@rm -f $@
+	@ar rcs $@ $(UNIT_OBJECTS)
+
+$(UNIT_BIN): $(UNIT_DIR)/main.o $(patsubst %,$(BUILD)/test/unit/test_%.o,$(UNIT_NAMES)) $(UNIT_DIR)/libraftmgr.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcunit $(LIBS_ALL)
+
+# --- simulator -------------------------------------------------------------------------------------------------------
+
+sim: sim-bin ## replay one seed (SEED=7 SECONDS_EACH=60)
+	$(SIM_BIN) --seed $(SEED) --seconds $(SECONDS_EACH)
+
+sim-many: sim-bin ## search many seeds for a broken guarantee (N=1000)
+	$(SIM_BIN) --many $(N) --seconds $(SECONDS_EACH)
+
+ifeq ($(wildcard tests/sim/*.c),)
+sim-bin:
+	@echo "sim: there is no simulator in tests/sim" >&2; false
+else
+sim-bin: $(SIM_BIN)
+endif
+
+$(SIM_BIN): $(SIM_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^
+
+# --- live tests, demonstration, measurements -------------------------------------------------------------------------
+
+helpers: $(HELPERS)
+
+define helper_rule
+$(BUILD)/bin/$(basename $(notdir $(1))): $(patsubst tests/%.c,$(BUILD)/test/%.o,$(1)) $(BASE)
+	@mkdir -p $$(@D)
+	$$(CC) $$(LDFLAGS_ALL) -o $$@ $$^ $$(LIB_PQ)
+endef
+$(foreach file,$(wildcard tests/live/*.c tests/demo/*.c tests/bench/*.c),$(eval $(call helper_rule,$(file))))
+
+live: all helpers ## run the live tests with real servers, or one of them (T=name)
+	tests/live/run $(T)
+
+demo: all helpers ## a cluster on this machine that loses its primary before your eyes
+	tests/demo/demo
+
+bench: all helpers ## measure failover, switchover and what the lease costs
+	tests/bench/bench
+
+# --- everything ------------------------------------------------------------------------------------------------------
+
+PARALLEL = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
+# layers first: it is the quickest to fail.
+LINT_STEPS = "layers=$(MAKE) layers" "build=$(MAKE) $(PARALLEL) all helpers unit-bin sim-bin" "purity=$(MAKE) purity" \
+	"hdr-check=$(MAKE) $(PARALLEL) hdr-check" "format-check=$(MAKE) format-check"
+
+test: deps ## what a change must pass: lint, unit tests, 1000 seeds, the short live tests
+	+@tools/tally.sh $(BUILD)/log $(LINT_STEPS) "unit=$(MAKE) unit" "sim=$(MAKE) sim-many N=1000" \
+		"live=tests/live/run --quick"
+
+test-all: deps ## the same with all live tests
+	+@tools/tally.sh $(BUILD)/log $(LINT_STEPS) "unit=$(MAKE) unit" "sim=$(MAKE) sim-many N=1000" "live=tests/live/run"
+
+check: ## before a commit: lint, tidy, a build with clang, unit tests, 200 seeds
+	+@tools/tally.sh $(BUILD)/log $(LINT_STEPS) "unit=$(MAKE) unit" "sim=$(MAKE) sim-many N=200" \
+		"clang=$(MAKE) $(PARALLEL) clang" "tidy=$(MAKE) $(PARALLEL) tidy"
+
+asan: ## unit tests and some seeds with the address and undefined behaviour sanitizers
+	+$(MAKE) $(PARALLEL) BUILD=$(BUILD)/asan SANITIZE=address,undefined OPT="-O1 -g" unit-bin sim-bin
+	$(BUILD)/asan/bin/unit
+	$(BUILD)/asan/bin/raftmgr-sim --many 20 --seconds $(SECONDS_EACH)
+
+clang: ## a strict build with clang, of its own
+	+$(MAKE) $(PARALLEL) BUILD=$(BUILD)/clang CC=$(CLANG) all unit-bin
+
+cover: ## how much of each file unit tests and some seeds reach
+	+$(MAKE) $(PARALLEL) BUILD=$(BUILD)/cover OPT="-O0 -g" HARDEN= CFLAGS=--coverage LDFLAGS=--coverage unit-bin sim-bin
+	find $(BUILD)/cover -name '*.gcda' -delete
+	$(BUILD)/cover/bin/unit
+	$(BUILD)/cover/bin/raftmgr-sim --many 20 --seconds $(SECONDS_EACH)
+	@tools/cover.sh $(BUILD)/cover
+
+# --- installing and packing ------------------------------------------------------------------------------------------
+
+BINDIR := $(DESTDIR)$(PREFIX)/bin
+MANDIR := $(DESTDIR)$(PREFIX)/share/man
+EXAMPLEDIR := $(DESTDIR)$(PREFIX)/share/doc/raftmgr/examples
+MAN_PAGES := $(wildcard docs/man/*.[158])
+EXAMPLES := $(wildcard packaging/*.sample packaging/*.service)
+man_section = $(MANDIR)/man$(subst .,,$(suffix $(1)))
+
+install: all ## install programs, manual pages and examples below $(DESTDIR)$(PREFIX)
+	install -d $(BINDIR) $(EXAMPLEDIR)
+	install -m 755 $(BINS) $(BINDIR)
+	$(foreach page,$(MAN_PAGES),install -D -m 644 $(page) $(call man_section,$(page))/$(notdir $(page)) &&) :
+	$(if $(EXAMPLES),install -m 644 $(EXAMPLES) $(EXAMPLEDIR))
+
+uninstall: ## remove what install has put there
+	rm -f $(addprefix $(BINDIR)/,$(notdir $(BINS)))
+	$(foreach page,$(MAN_PAGES),rm -f $(call man_section,$(page))/$(notdir $(page)) &&) :
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/raftmgr
+
+dist: ## pack the committed tree as build/raftmgr-VERSION.tar.gz
+	@mkdir -p $(BUILD)
+	git archive --format=tar.gz --prefix=raftmgr-$(VERSION)/ -o $(BUILD)/raftmgr-$(VERSION).tar.gz HEAD
+	@echo $(BUILD)/raftmgr-$(VERSION).tar.gz
+
+clean: ## remove what was built, but for the fetched libraft
+	rm -rf $(addprefix $(BUILD)/,obj bin gen test lint log asan clang cover) $(wildcard $(BUILD)/raftmgr-*.tar.gz)
+
+-include $(wildcard $(BUILD)/obj/*/*.d $(BUILD)/test/*/*.d $(BUILD)/lint/*/*/*.d)
