@@ -1,0 +1,140 @@
+/*
+ * decide.h - what to do, from what is agreed and what is seen. Pure: state in, plan out, time as a number.
+ *
+ * Two deciders. node_decide() runs on every member and cares for its own PostgreSQL, lease and guard; it does only what
+ * the committed state allows. lead_decide() runs on the Raft leader and turns what members report into proposals. Both
+ * are ladders of named guards; every plan has a `why`, which logs, `rmctl status`, tests and the simulator speak in.
+ */
+#ifndef RAFTMGR_DECIDE_H
+#define RAFTMGR_DECIDE_H
+
+#include "core/candidate.h"
+#include "core/cluster.h"
+#include "core/lease.h"
+#include "core/report.h"
+#include "core/sync.h"
+
+enum why {
+#define WHY(name, text) WHY_##name,
+#include "core/why.def"
+#undef WHY
+    WHY_COUNT
+};
+
+const char *why_name(enum why why); /* "lease_live" */
+const char *why_text(enum why why); /* "the old primary's lease may still be valid" */
+
+enum rejoin_limit { REJOIN_FOLLOW, REJOIN_REWIND, REJOIN_CLONE };
+enum guard_wish { GUARD_STANDBY, GUARD_PRIMARY, GUARD_PAUSED, GUARD_LEAVE };
+
+/* What one member sees and remembers. Owned by the manager; node_decide() only reads it. */
+struct node_view {
+    int32_t node_id;
+    uint64_t raft_id;
+    uint64_t start_no;
+    enum node_kind kind;
+    bool hello;                    /* own HELLO applied */
+    enum rejoin_limit rejoin;
+    struct pg_seen pg;             /* newest look */
+    struct directory_id directory; /* identity found in the data directory; 0: none, or an unfinished clone or rewind */
+    struct lease_holder lease;
+    bool guard_alive;
+    enum guard_wish guard_mode;    /* what the guard's page says */
+    int64_t guard_kill_at_us;
+    enum act_kind acting;          /* running action; ACT_NONE */
+    struct pg_conf acting_conf;
+    bool acting_cancelled;
+    int64_t acting_since_us;
+    uint64_t stopped_at;           /* cluster version when PostgreSQL was last seen not running; own HELLO's at first */
+    bool stop_watched;             /* it died while this daemon watched a running server */
+    struct fence_report fence;     /* what has been reported under the newest fence or switchover */
+    struct token rewound_under;    /* a rewind or clone from this token's primary succeeded */
+    int64_t failed_at_us;          /* newest failed action, for pacing retries; 0: none */
+    enum act_kind failed_kind;
+    uint32_t failed_count;         /* in a row */
+    struct token promote_failed;   /* the promotion under this token failed: do not try again */
+    struct sync_progress sync;
+    int64_t slots_at_us;           /* last time slots were brought in line; 0: never */
+    uint64_t slots_for;            /* config_version they were made for */
+    bool adopted;                  /* own settings file is in force */
+    int64_t running_since_us;      /* PostgreSQL seen running without a break since; 0: not running */
+    bool want_primary_data;        /* the leader asks the replaced primary for its end of WAL */
+    const struct report *primary;  /* newest report of the present primary's node, NULL: none in this life */
+    int64_t primary_age_us;
+};
+
+#define PLAN_COMMANDS 4
+
+/* What a member does now. */
+struct node_plan {
+    enum why why;
+    char waiting[TEXT_SIZE];
+    struct pg_action action; /* kind ACT_NONE: nothing new */
+    bool cancel;             /* give the running action up first */
+    bool lease;              /* keep a lease */
+    enum guard_wish guard;
+    int64_t guard_kill_at_us;
+    bool forget_directory;   /* the identity is removed before a rewind or clone begins */
+    struct fence_report fence; /* to be reported from now on */
+    uint32_t command_count;
+    struct command commands[PLAN_COMMANDS]; /* proposals of this member itself */
+    int64_t wake_at_us;
+};
+
+void node_decide(const struct cluster *cluster, const struct node_view *view, int64_t now_us, struct node_plan *plan);
+
+/* A PostgreSQL server in the Raft group, as libraft's configuration has it. */
+enum raft_role { RAFT_ROLE_NONE, RAFT_ROLE_SPARE, RAFT_ROLE_LEARNER, RAFT_ROLE_VOTER };
+
+struct raft_seen {
+    bool leader;           /* of the present term, with its barrier applied */
+    uint64_t leader_id;    /* 0: unknown */
+    uint64_t term;
+    bool changing;         /* a membership change or transfer is under way */
+    uint32_t server_count;
+    struct {
+        uint64_t raft_id;
+        enum raft_role role;
+    } servers[MEMBERS_MAX];
+};
+
+/* What the leader knows and remembers. Soft state: a new leader starts with nothing but zeros. */
+struct lead_view {
+    int32_t node_id;
+    uint64_t raft_id;
+    uint64_t start_no;
+    bool hello;
+    struct raft_seen raft;
+    struct heard heard[MEMBERS_MAX]; /* by index in cluster->members, its own report included */
+    int64_t leader_since_us;         /* 0: does not lead */
+    int64_t primary_seen_us;         /* when this node itself last saw a healthy holder's round; 0: never */
+    int64_t operation_since_us;      /* when it first saw the present operation and token */
+    struct lsn primary_lsn;          /* the primary's LSN at its last renewal (async: lag rule) */
+    int64_t proposed_at_us;          /* newest decision proposed and not yet seen applied; 0: none */
+    uint64_t proposed_version;       /* cluster version at that time */
+    int64_t transfer_at_us;          /* last hand-over tried */
+    uint32_t failed_mask;            /* members (by index) whose election failed while this operation is open */
+};
+
+struct lead_plan {
+    enum why why;
+    char waiting[TEXT_SIZE];
+    uint32_t command_count;
+    struct command commands[PLAN_COMMANDS];
+    uint64_t raft_change;       /* raft id whose role in the Raft group should change; 0: none */
+    enum raft_role raft_role;   /* to this; NONE: removed */
+    char raft_address[ADDRESS_SIZE];
+    uint64_t transfer_to;       /* raft id; 0: keep the leadership */
+    bool want_primary_data;
+    struct ranking ranking;     /* while an operation is open: for status */
+    bool ranked;
+    int64_t wake_at_us;
+};
+
+void lead_decide(const struct cluster *cluster, const struct lead_view *view, int64_t now_us, struct lead_plan *plan);
+
+/* Sorted by what they are about; both deciders use these. */
+/* This server's WAL is of a timeline that the applied state has not reserved (R26). */
+bool node_lags(const struct cluster *cluster, const struct pg_seen *pg);
+
+#endif

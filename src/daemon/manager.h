@@ -1,0 +1,73 @@
+/*
+ * manager.h - the crank: observe, decide, perform, sleep until something happens. The whole member as one value.
+ *
+ * Everything that happens is told by one of the functions below; they note it, and the caller then calls
+ * manager_crank(), which decides and acts through the ports. The simulator runs this very file.
+ */
+#ifndef RAFTMGR_MANAGER_H
+#define RAFTMGR_MANAGER_H
+
+#include "base/err.h"
+#include "daemon/ports.h"
+
+struct manager_config {
+    struct member self;  /* as the node's file has it; raft_id as given by the cluster; start_no of this life */
+    enum rejoin_limit rejoin;
+    struct directory_id directory; /* found in the data directory; 0: none */
+    int64_t now_us;
+};
+
+struct manager_heard {
+    uint64_t raft_id;
+    struct report report;
+    int64_t at_us; /* receipt; 0: never */
+};
+
+struct manager {
+    struct ports ports;
+    struct manager_config config;
+    struct cluster cluster;
+    struct node_view node;
+    struct lead_view lead;
+    struct lease_voter voter;
+    struct manager_heard heard[MEMBERS_MAX];
+    struct node_plan node_plan; /* the newest plans: for status */
+    struct lead_plan lead_plan;
+    struct report report;       /* the newest own report */
+    int64_t reported_at_us;
+    uint64_t action_id;
+    int64_t hello_at_us;        /* when HELLO was last proposed */
+    int64_t command_at_us;      /* when this member last sent a proposal of its own */
+    uint64_t command_version;   /* cluster version at that time */
+    int64_t seen_lease_us;      /* when a healthy holder's round of the current token was last received; 0: never */
+    int64_t started_us;
+    enum pg_state pg_state;     /* last logged */
+    bool lease_logged;
+    struct directory_id new_directory; /* identity to be announced */
+};
+
+void manager_init(struct manager *manager, const struct manager_config *config, const struct ports *ports);
+
+/* The log: one agreed command in order, or the whole state from a snapshot (also at start). */
+void manager_apply(struct manager *manager, const uint8_t *bytes, size_t length, int64_t now_us);
+void manager_restore(struct manager *manager, const struct cluster *cluster, int64_t now_us);
+/* Raft: role, leader, servers. Called on every change. */
+void manager_raft(struct manager *manager, const struct raft_seen *seen, int64_t now_us);
+/* How a proposal ended: committed, or refused or unknown. */
+void manager_proposed(struct manager *manager, uint64_t ticket, bool committed, int64_t now_us);
+void manager_message(struct manager *manager, uint64_t from_raft_id, const struct message *message, int64_t now_us);
+void manager_seen(struct manager *manager, const struct pg_seen *seen, int64_t now_us);
+void manager_acted(struct manager *manager, const struct pg_result *result, int64_t now_us);
+/* The guard: whether it runs, and what its page says (a restarted daemon finds it armed). */
+void manager_guard(struct manager *manager, bool alive, enum guard_wish mode, int64_t kill_at_us, int64_t now_us);
+
+/*
+ * Proposes a command of an operator: fills in proposer, start number and wall clock, and proposes it or forwards it to
+ * the leader. Returns 0, or -ERR_NOT_LEADER when no leader is known. Whether it took effect is read from the state.
+ */
+int manager_submit(struct manager *manager, struct command *command, int64_t now_us, struct err *err);
+
+/* Decides and acts. Returns when it wants to be called again at the latest (CLOCK_BOOTTIME, microseconds). */
+int64_t manager_crank(struct manager *manager, int64_t now_us);
+
+#endif
