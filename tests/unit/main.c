@@ -40,7 +40,10 @@ static int remove_entry(const char *path, const struct stat *found, int type, st
     return remove(path);
 }
 
-static void remove_directory(void) { (void)nftw(directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS); }
+static void remove_directory(void)
+{
+    (void)nftw(directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+}
 
 /* An assertion of the product, or a crash, ends the run: say in which test. */
 static void on_crash(int number)

@@ -32,7 +32,10 @@ static void boot_clock_is_uptime(void)
     CU_ASSERT_TRUE(shown_us < after_us + 1000000);
 }
 
-static void wall_clock_counts_from_1970(void) { CU_ASSERT_TRUE(clock_wall_us() > INT64_C(1700000000000000)); }
+static void wall_clock_counts_from_1970(void)
+{
+    CU_ASSERT_TRUE(clock_wall_us() > INT64_C(1700000000000000));
+}
 
 static void moments_are_shown_in_utc(void)
 {

@@ -25,7 +25,10 @@ static const char *logged(char *text, size_t size, void (*write)(void))
     return text;
 }
 
-static void write_one(void) { log_line(LOG_WARN, "node.phase", "node=%s token=%d", "b", 7); }
+static void write_one(void)
+{
+    log_line(LOG_WARN, "node.phase", "node=%s token=%d", "b", 7);
+}
 
 static void line_has_time_level_name_and_pairs(void)
 {
@@ -101,7 +104,10 @@ static void quoted_values_are_cut_inside(void)
     }
 }
 
-static void unwritable_file_keeps_the_old_target(void) { CU_ASSERT_TRUE(log_set_file("/nowhere/at/all") < 0); }
+static void unwritable_file_keeps_the_old_target(void)
+{
+    CU_ASSERT_TRUE(log_set_file("/nowhere/at/all") < 0);
+}
 
 static const struct unit_test tests[] = {
     { "a line has time, level, name and pairs", line_has_time_level_name_and_pairs },
