@@ -63,7 +63,7 @@ CLI := $(filter-out $(CLI_MAIN),$(call objects,cli))
 
 BINS := $(addprefix $(BUILD)/bin/,raftmgrd rmctl raftmgr-guard)
 
-# What unit tests may link; a suite of the inner layers can be run alone by naming fewer (UNIT_DIRS="base core" T=lease).
+# What unit tests may link; a suite of the inner layers runs alone with fewer (UNIT_DIRS="base core" T=lease).
 UNIT_DIRS ?= base core consensus net pg guard daemon cli
 UNIT_OBJECTS = $(filter-out %/main.o,$(foreach dir,$(UNIT_DIRS),$(call objects,$(dir))))
 UNIT_NAMES := $(if $(T),$(T),$(sort $(patsubst tests/unit/test_%.c,%,$(wildcard tests/unit/test_*.c))))
@@ -77,7 +77,8 @@ SIM_OBJECTS = $(call tests,sim) $(sort $(filter $(BUILD)/obj/daemon/manager%.o,$
 	$(patsubst %.c,$(BUILD)/obj/daemon/%.o,$(SIM_DAEMON))) $(CORE) $(BASE)
 
 # Each C file of the live tests, the demonstration and the measurements is a program of its own.
-HELPERS := $(addprefix $(BUILD)/bin/,$(basename $(notdir $(wildcard $(addsuffix /*.c,$(addprefix tests/,live demo bench))))))
+HELPER_FILES := $(wildcard tests/live/*.c tests/demo/*.c tests/bench/*.c)
+HELPERS := $(addprefix $(BUILD)/bin/,$(basename $(notdir $(HELPER_FILES))))
 
 HEADERS := $(sort $(wildcard src/*/*.h tests/*/*.h))
 C_FILES := $(sort $(wildcard src/*/*.c tests/*/*.c))
@@ -110,7 +111,9 @@ $(BUILD)/test/%.o: tests/%.c | need-deps
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -Itests -I$(<D) -MMD -MP -c -o $@ $<
 
-$(BUILD)/bin/raftmgrd: $(DAEMON_MAIN) $(DAEMON) $(PG) $(CONSENSUS) $(NET) $(filter-out %/guard.o,$(GUARD)) $(CORE) $(BASE)
+# The daemon arms and reads the guard's page; watching it is the guard's alone.
+$(BUILD)/bin/raftmgrd: $(DAEMON_MAIN) $(DAEMON) $(PG) $(CONSENSUS) $(NET) $(filter-out %/guard.o,$(GUARD)) \
+		$(CORE) $(BASE)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_ALL)
 
@@ -215,7 +218,7 @@ $(BUILD)/bin/$(basename $(notdir $(1))): $(patsubst tests/%.c,$(BUILD)/test/%.o,
 	@mkdir -p $$(@D)
 	$$(CC) $$(LDFLAGS_ALL) -o $$@ $$^ $$(LIB_PQ)
 endef
-$(foreach file,$(wildcard tests/live/*.c tests/demo/*.c tests/bench/*.c),$(eval $(call helper_rule,$(file))))
+$(foreach file,$(HELPER_FILES),$(eval $(call helper_rule,$(file))))
 
 live: all helpers ## run the live tests with real servers, or one of them (T=name)
 	tests/live/run $(T)

@@ -1,9 +1,8 @@
 #!/bin/sh
 # deps.sh - installs what building and testing needs, with apt, and has libraft built. Quick when nothing is missing.
 #
-# Debian's server package would create a cluster "main" and start it. For as long as the installation takes, the settings
-# that order this are put aside, so that this machine is left with no PostgreSQL server of ours; clusters that exist are
-# not touched.
+# Debian's server package would create a cluster "main" and start it. A setting forbids that for as long as the
+# installation takes, so that this machine is left with no PostgreSQL server of ours; clusters that exist are not touched.
 set -eu
 
 HERE=$(cd "$(dirname "$0")/.." && pwd)

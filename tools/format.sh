@@ -1,5 +1,5 @@
 #!/bin/sh
-# format.sh OPTION... FILE... - clang-format, of the version that the tree is formatted with: others break lines otherwise.
+# format.sh OPTION... FILE... - clang-format of the one version that the tree is formatted with: others differ.
 WANTED=14
 if command -v "clang-format-$WANTED" >/dev/null; then
     exec "clang-format-$WANTED" "$@"

@@ -29,9 +29,9 @@ usable() {
 }
 
 refuse() {
-    die "libraft $1 is not usable, $OLDEST up to below $BELOW is needed: up to 0.17.0 libraft commits entries of an old" \
-        "term by counting replicas, so that a committed entry can be replaced, and a member running 0.15 cannot elect a" \
-        "leader with newer ones; 0.18 is no longer maintained; a later minor may change the interface" \
+    die "libraft $1 is not usable, $OLDEST up to below $BELOW is needed: up to 0.17.0 libraft commits entries of an" \
+        "old term by counting replicas, so that a committed entry can be replaced, and a member running 0.15 cannot elect" \
+        "a leader with newer ones; 0.18 is no longer maintained; a later minor may change the interface" \
         "(docs/decisions/0001-libraft.md)"
 }
 
@@ -91,8 +91,8 @@ fetch() {
     dpkg-source --no-check --no-copy -x "$1" "$ROOT/src/raft" >/dev/null
 }
 
-# Without lz4, which libraft no longer compresses with, and with its assertions, which its own build turns off unless it is
-# a debug build: a member that would go on in a state thought impossible must stop.
+# Without lz4, which libraft no longer compresses with, and with its assertions, which its own build turns off: a member
+# that would go on in a state thought impossible must stop.
 # Built in a directory of its own and moved into place at the end, so that half a build is never taken for a whole one.
 build() {
     log=$ROOT/libraft-build.log
