@@ -1,13 +1,13 @@
 /*
  * page.h - the one page of memory that daemon and guard share: the daemon's orders, the guard's answers.
  *
- * The page is an anonymous file in memory (memfd), sealed against shrinking, so that neither side can be hit by SIGBUS. It
- * exists as long as one of the two holds it: never on a disk, never across a boot (design-review.md R15). It names the boot
- * and the data directory it is for, and is refused for any other.
+ * The page is an anonymous file in memory (memfd), sealed against shrinking, so that neither side can be hit by
+ * SIGBUS. It exists as long as one of the two holds it: never on a disk, never across a boot (design-review.md R15).
+ * It names the boot and the data directory it is for, and is refused for any other.
  *
- * An order is written into the slot that is not in force, and then put in force by one atomic exchange of the sequence
- * number: a daemon that is killed in the middle of writing leaves the old order in force, and the guard never waits for
- * a writer. Each side writes its own half only.
+ * An order is written into the slot that is not in force, and then put in force by one atomic exchange of the
+ * sequence number: a daemon that is killed in the middle of writing leaves the old order in force, and the guard
+ * never waits for a writer. Each side writes its own half only.
  */
 #ifndef RAFTMGR_GUARD_PAGE_H
 #define RAFTMGR_GUARD_PAGE_H
@@ -46,7 +46,7 @@ enum guard_act {
 /* What the guard says of itself. */
 struct guard_state {
     pid_t pid;             /* 0 = not started yet */
-    uint64_t started;      /* its start time, field 22 of /proc/PID/stat: tells it from a later process of that number */
+    uint64_t started;      /* its start time, field 22 of /proc/PID/stat: tells it from a later one of that number */
     uint64_t seen;         /* sequence number of the last order it acted on */
     int64_t deadline_us;   /* when it begins to stop PostgreSQL as things stand; INT64_MAX = never */
     int64_t wake_at_us;    /* it will look at the page by then on its own; INT64_MAX = only when told */
@@ -66,13 +66,13 @@ struct guard_state {
 /* The mapped page; the layout is private to page.c. */
 struct guard_page;
 
-/* Makes a page for this boot and data directory, with the order {STANDBY, kill_time_us}. The descriptor, close-on-exec, is
- * the caller's; unmap with page_unmap. ERR_CONFIG when the path is not absolute or too long. */
+/* Makes a page for this boot and data directory, with the order {STANDBY, kill_time_us}. The descriptor,
+ * close-on-exec, is the caller's; unmap with page_unmap. ERR_CONFIG when the path is not absolute or too long. */
 int page_create(const char *data_directory, int64_t kill_time_us, int *ret_fd, struct guard_page **ret_page,
                 struct err *err);
 
-/* Maps and checks one that exists: size, seal, magic, version, boot. ERR_CORRUPT when it is no page of ours, ERR_STALE when
- * it is of another boot or version. The descriptor stays the caller's. */
+/* Maps and checks one that exists: size, seal, magic, version, boot. ERR_CORRUPT when it is no page of ours,
+ * ERR_STALE when it is of another boot or version. The descriptor stays the caller's. */
 int page_map(int fd, struct guard_page **ret_page, struct err *err);
 
 /* Accepts NULL. */
@@ -91,8 +91,8 @@ uint64_t page_read_order(const struct guard_page *page, struct guard_order *ret_
  * writer came first. */
 uint64_t page_write_order(struct guard_page *page, uint64_t expected, const struct guard_order *order);
 
-/* Which daemon the guard belongs to: its process and that one's start time (the guard ends some time after it when there
- * is nothing to guard). */
+/* Which daemon the guard belongs to: its process and that one's start time (the guard ends some time after it when
+ * there is nothing to guard). */
 void page_set_daemon(struct guard_page *page, pid_t pid, uint64_t started);
 void page_daemon(const struct guard_page *page, pid_t *ret_pid, uint64_t *ret_started);
 
