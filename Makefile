@@ -111,9 +111,7 @@ $(BUILD)/test/%.o: tests/%.c | need-deps
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -Itests -I$(<D) -MMD -MP -c -o $@ $<
 
-# The daemon arms and reads the guard's page; watching it is the guard's alone.
-$(BUILD)/bin/raftmgrd: $(DAEMON_MAIN) $(DAEMON) $(PG) $(CONSENSUS) $(NET) $(filter-out %/guard.o,$(GUARD)) \
-		$(CORE) $(BASE)
+$(BUILD)/bin/raftmgrd: $(DAEMON_MAIN) $(DAEMON) $(PG) $(CONSENSUS) $(NET) $(GUARD) $(CORE) $(BASE)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_ALL)
 
