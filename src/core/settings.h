@@ -45,7 +45,6 @@ enum setting_scope { SCOPE_NODE, SCOPE_CLUSTER };
 /* A row of settings.def, for those who list them all. */
 struct setting {
     const char *name;
-    const char *section;  /* heading above it */
     const char *fallback; /* as text; "" = not set */
     const char *words;    /* of a choice, as in settings.def; NULL for others */
     const char *text;     /* what it does */
@@ -60,7 +59,7 @@ enum note_level { NOTE_ERROR, NOTE_WARNING, NOTE_NOTICE };
 
 struct settings_note {
     enum note_level level;
-    char text[TEXT_SIZE];
+    char text[2 * TEXT_SIZE];
 };
 
 struct settings_reader {
@@ -80,6 +79,13 @@ int settings_accept(void *reader, const struct ini_entry *entry, struct err *err
 /* Fills in what follows from other settings (peer_advertise, control_socket, ports left out), checks what must hold
  * between them. ERR_CONFIG when there is any error note; err tells the first one, and how many more. */
 int settings_finish(struct settings_reader *reader, struct err *err);
+
+/* Takes one value from text; bounds are checked, relations to other settings are not. ERR_CONFIG. */
+int settings_put(struct settings *settings, const struct setting *row, const char *value, struct err *err);
+/* The bounds of a value that is there already; numbers and choices only. ERR_CONFIG. */
+int settings_within(const struct settings *settings, const struct setting *row, struct err *err);
+/* Fills in what follows from others: peer_advertise, control_socket. */
+void settings_derive(struct settings *settings);
 
 /* What must hold between the settings of a node. ERR_CONFIG with reason and way out. */
 int settings_check(const struct settings *settings, struct err *err);
@@ -104,6 +110,8 @@ bool settings_need_restart(const struct settings *running, const struct settings
 /* All rows, in the order of the file, then NULL. */
 const struct setting *settings_row(size_t index);
 const struct setting *settings_find(const char *name);
+/* The heading that stands above the row of this index; NULL where it belongs to the one before. */
+const char *settings_heading(size_t index);
 /* A setting's value as text, as it could stand in the file, without quotes. */
 void settings_get(const struct settings *settings, const struct setting *row, char *ret_text, size_t size);
 /* "2s", "0", "1MB": what stands in the unit of the row; "" where that is no bound of the row. For manual and errors. */

@@ -1,0 +1,262 @@
+/* candidate.c - coverage, ranking, and the demand that an election leaves. The argument stands in candidate.h. */
+#include "core/candidate.h"
+
+static bool listed(const struct directory_id *list, uint32_t count, struct directory_id directory)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (directory_is(list[i], directory))
+            return true;
+    return false;
+}
+
+bool demands_met(const struct cluster *cluster, const struct directory_id *reported, uint32_t reported_count)
+{
+    if (listed(reported, reported_count, cluster->primary.directory))
+        return true;
+    for (uint32_t i = 0; i < cluster->demand_count; i++) {
+        const struct demand *demand = &cluster->demands[i];
+        uint32_t missing = 0;
+        for (uint32_t j = 0; j < demand->count; j++)
+            missing += !listed(reported, reported_count, demand->directories[j]);
+        if (missing >= demand->k)
+            return false;
+    }
+    return true;
+}
+
+/* What speaks against this member before anyone is compared with it. VERDICT_READY: it is a reporter. */
+static enum verdict reporter(const struct cluster *cluster, const struct member *member, const struct heard *heard,
+                             struct token fence_token)
+{
+    const struct report *report = heard->report;
+
+    if (member->kind == NODE_WITNESS)
+        return VERDICT_WITNESS;
+    if (!report || report->raft_id != member->raft_id || report->start_no != member->start_no ||
+        heard->age_us > (int64_t)cluster->policy.failure_timeout_ms * 1000 ||
+        !token_is(report->fence.token, fence_token))
+        return VERDICT_SILENT;
+    if (!report->fence.data)
+        return VERDICT_NO_DATA;
+    if (member->directory.no == 0 || !directory_is(report->fence.directory, member->directory))
+        return VERDICT_DIRECTORY;
+    if (report->lagging || report->fence.timeline.no > cluster->timeline_max.no)
+        return VERDICT_LAGGING;
+    if (cluster_timeline_foreign(cluster, report->fence.timeline))
+        return VERDICT_FOREIGN;
+    return VERDICT_READY;
+}
+
+static bool holds_more(const struct fence_report *left, const struct fence_report *right)
+{
+    if (left->timeline.no != right->timeline.no)
+        return left->timeline.no > right->timeline.no;
+    return lsn_cmp(left->end, right->end) > 0;
+}
+
+static bool holds_same(const struct fence_report *left, const struct fence_report *right)
+{
+    return left->timeline.no == right->timeline.no && lsn_cmp(left->end, right->end) == 0;
+}
+
+/* Takes the replaced primary out of the ranking, or puts it in, and says whether all demands are met. */
+static bool cover(const struct cluster *cluster, enum verdict verdicts[MEMBERS_MAX], bool with_primary)
+{
+    struct directory_id reported[MEMBERS_MAX];
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < cluster->member_count; i++) {
+        if (verdicts[i] == VERDICT_REPLACED && with_primary)
+            verdicts[i] = VERDICT_READY;
+        if (verdicts[i] == VERDICT_READY)
+            reported[count++] = cluster->members[i].directory;
+    }
+    return demands_met(cluster, reported, count);
+}
+
+struct order {
+    const struct cluster *cluster;
+    int32_t preferred;
+    uint32_t avoid;
+    char location[NAME_SIZE]; /* of the replaced primary */
+};
+
+/* Among those who hold the same, does the left one go first? */
+static bool goes_first(const struct order *order, uint32_t left, uint32_t right)
+{
+    const struct member *a = &order->cluster->members[left];
+    const struct member *b = &order->cluster->members[right];
+    bool a_near = strcmp(a->location, order->location) == 0;
+    bool b_near = strcmp(b->location, order->location) == 0;
+    bool a_avoid = order->avoid >> left & 1;
+    bool b_avoid = order->avoid >> right & 1;
+
+    if (a_avoid != b_avoid)
+        return b_avoid;
+    if ((a->node_id == order->preferred) != (b->node_id == order->preferred))
+        return a->node_id == order->preferred;
+    if (a->priority != b->priority)
+        return a->priority > b->priority;
+    if (a_near != b_near)
+        return a_near;
+    return a->node_id < b->node_id;
+}
+
+static int find_furthest(const struct cluster *cluster, const struct heard heard[MEMBERS_MAX],
+                         const enum verdict verdicts[MEMBERS_MAX])
+{
+    int furthest = -1;
+
+    for (uint32_t i = 0; i < cluster->member_count; i++) {
+        if (verdicts[i] != VERDICT_READY)
+            continue;
+        if (furthest < 0 || holds_more(&heard[i].report->fence, &heard[furthest].report->fence))
+            furthest = (int)i;
+    }
+    return furthest;
+}
+
+/* Why a reporter may not lead, or VERDICT_READY. */
+static enum verdict may_lead(const struct cluster *cluster, uint32_t index, const struct fence_report *own,
+                             const struct fence_report *furthest, struct lsn async_lsn)
+{
+    const struct member *member = &cluster->members[index];
+
+    if (!member->registered)
+        return VERDICT_UNREGISTERED;
+    if (member->priority == 0 && member->node_id != cluster->primary.node_id)
+        return VERDICT_PRIORITY;
+    if (!holds_same(own, furthest))
+        return VERDICT_BEHIND;
+    if (async_lsn.at != 0 && own->end.at + cluster->policy.maximum_lag_on_failover_bytes < async_lsn.at)
+        return VERDICT_LAG_LIMIT;
+    return VERDICT_READY;
+}
+
+static void choose(const struct cluster *cluster, const struct heard heard[MEMBERS_MAX], const struct order *order,
+                   struct lsn async_lsn, struct ranking *ranking)
+{
+    int furthest = find_furthest(cluster, heard, ranking->verdicts);
+    int winner = -1;
+
+    if (furthest < 0)
+        return;
+    const struct fence_report *most = &heard[furthest].report->fence;
+    ranking->furthest = cluster->members[furthest].node_id;
+    ranking->timeline = most->timeline;
+    ranking->position = most->end;
+    for (uint32_t i = 0; i < cluster->member_count; i++) {
+        if (ranking->verdicts[i] != VERDICT_READY)
+            continue;
+        ranking->verdicts[i] = may_lead(cluster, i, &heard[i].report->fence, most, async_lsn);
+        if (ranking->verdicts[i] == VERDICT_READY && (winner < 0 || goes_first(order, i, (uint32_t)winner)))
+            winner = (int)i;
+    }
+    if (winner < 0)
+        return;
+    ranking->verdicts[winner] = VERDICT_WINNER;
+    ranking->winner = cluster->members[winner].node_id;
+    ranking->furthest = ranking->winner;
+}
+
+void candidate_rank(const struct cluster *cluster, const struct heard heard[MEMBERS_MAX], struct token fence_token,
+                    int32_t preferred, uint32_t avoid, struct lsn async_lsn, struct ranking *ret_ranking)
+{
+    struct ranking ranking = { 0 };
+    struct order order = { .cluster = cluster, .preferred = preferred, .avoid = avoid };
+    const struct member *replaced = cluster_member(cluster, cluster->primary.node_id);
+
+    if (replaced)
+        (void)text_copy(order.location, sizeof order.location, replaced->location);
+    for (uint32_t i = 0; i < cluster->member_count; i++) {
+        ranking.verdicts[i] = reporter(cluster, &cluster->members[i], &heard[i], fence_token);
+        if (ranking.verdicts[i] == VERDICT_READY && cluster->members[i].node_id == cluster->primary.node_id)
+            ranking.verdicts[i] = VERDICT_REPLACED;
+    }
+    bool standbys_cover = cover(cluster, ranking.verdicts, false);
+    ranking.covered = standbys_cover || async_lsn.at != 0;
+    if (!ranking.covered) {
+        ranking.want_primary_data = true;
+        ranking.covered = cover(cluster, ranking.verdicts, true);
+    }
+    if (ranking.covered) {
+        choose(cluster, heard, &order, async_lsn, &ranking);
+        if (ranking.winner == 0)
+            ranking.want_primary_data = true;
+    }
+    *ret_ranking = ranking;
+}
+
+static void add_directory(struct demand *demand, struct directory_id directory, struct directory_id winner)
+{
+    if (directory.no == 0 || directory_is(directory, winner) || demand_names(demand, directory))
+        return;
+    if (demand->count < DIRECTORIES_MAX)
+        demand->directories[demand->count++] = directory;
+}
+
+/* All that the replaced demands name and the replaced primary, less the winner; the least k. */
+static void least_demand(const struct cluster *cluster, struct directory_id winner, struct demand *demand)
+{
+    *demand = (struct demand){ .k = UINT32_MAX };
+    for (uint32_t i = 0; i < cluster->demand_count; i++) {
+        const struct demand *old = &cluster->demands[i];
+        if (old->k < demand->k)
+            demand->k = old->k;
+        for (uint32_t j = 0; j < old->count; j++)
+            add_directory(demand, old->directories[j], winner);
+    }
+    add_directory(demand, cluster->primary.directory, winner);
+    if (demand->k > demand->count)
+        demand->k = demand->count;
+}
+
+void elect_demand(const struct cluster *cluster, struct directory_id winner, const struct directory_id *answering,
+                  uint32_t answering_count, struct demand *ret_demand)
+{
+    least_demand(cluster, winner, ret_demand);
+    for (uint32_t i = 0; i < answering_count; i++)
+        add_directory(ret_demand, answering[i], winner);
+    if (cluster->policy.durability != DURABILITY_STRICT && ret_demand->k > answering_count)
+        ret_demand->k = answering_count;
+    if (ret_demand->k == 0)
+        *ret_demand = (struct demand){ 0 };
+}
+
+bool elect_demand_allowed(const struct cluster *cluster, struct directory_id winner, const struct demand *demand)
+{
+    struct demand least;
+
+    least_demand(cluster, winner, &least);
+    if (demand->k > least.k || demand->k > demand->count || demand_names(demand, winner) ||
+        demand_names(demand, (struct directory_id){ 0 }))
+        return false;
+    if (demand->k == 0)
+        return demand->count == 0;
+    for (uint32_t i = 0; i < least.count; i++)
+        if (!demand_names(demand, least.directories[i]))
+            return false;
+    return true;
+}
+
+const char *verdict_text(enum verdict verdict)
+{
+    static const char *const texts[] = {
+        [VERDICT_WINNER] = "the winner",
+        [VERDICT_READY] = "could lead, another is preferred",
+        [VERDICT_SILENT] = "has not reported under this fence",
+        [VERDICT_NO_DATA] = "has not reported its end of WAL yet",
+        [VERDICT_BEHIND] = "another holds more WAL",
+        [VERDICT_WITNESS] = "keeps no data",
+        [VERDICT_PRIORITY] = "its priority is 0",
+        [VERDICT_UNREGISTERED] = "is not registered",
+        [VERDICT_FOREIGN] = "its WAL is of a timeline made by hand",
+        [VERDICT_LAGGING] = "its daemon has not learned of its own WAL's timeline yet",
+        [VERDICT_DIRECTORY] = "its data directory is not the one the cluster knows",
+        [VERDICT_LAG_LIMIT] = "is further behind than maximum_lag_on_failover",
+        [VERDICT_REPLACED] = "is the primary being replaced",
+    };
+
+    assert((size_t)verdict < ARRAY_LEN(texts));
+    return texts[verdict];
+}
