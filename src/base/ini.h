@@ -1,9 +1,9 @@
 /*
  * ini.h - the syntax of repmgr.conf, which is postgresql.conf's.
  *
- * A line is `name = value`, `name value`, or a comment. A value is 'quoted' ('' and \' for a quote, backslash escapes as
- * in PostgreSQL), or one word. `include`, `include_if_exists` and `include_dir` name other files, relative to the file
- * they stand in. Which names there are and which of two lines wins is the business of whoever takes the entries.
+ * A line is `name = value`, `name value`, or a comment. A value is 'quoted' ('' and \' for a quote, backslash escapes
+ * as in PostgreSQL), or one word. `include`, `include_if_exists` and `include_dir` name other files, relative to the
+ * file they stand in. Which names there are and which of two lines wins is the business of whoever takes the entries.
  */
 #ifndef RAFTMGR_INI_H
 #define RAFTMGR_INI_H

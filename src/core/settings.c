@@ -9,12 +9,12 @@
 #include <stdlib.h>
 
 enum setting_type {
-    TYPE_INT,       /* int32_t */
-    TYPE_COUNT,     /* uint32_t */
-    TYPE_DURATION,  /* uint32_t, milliseconds */
-    TYPE_SIZE,      /* uint64_t, bytes */
-    TYPE_CHOICE,    /* uint32_t, place of the word */
-    TYPE_NAME,      /* texts from here on; bounds are their lengths */
+    TYPE_INT,      /* int32_t */
+    TYPE_COUNT,    /* uint32_t */
+    TYPE_DURATION, /* uint32_t, milliseconds */
+    TYPE_SIZE,     /* uint64_t, bytes */
+    TYPE_CHOICE,   /* uint32_t, place of the word */
+    TYPE_NAME,     /* texts from here on; bounds are their lengths */
     TYPE_TEXT,
     TYPE_PATH,      /* absolute */
     TYPE_ADDRESS,   /* host:port */
@@ -25,17 +25,41 @@ enum { IS_RESTART = false, IS_RELOAD = true };
 
 static const struct setting rows[] = {
 #define SETTING(field, kind, initial, low, high, when, what)                                                           \
-    { .name = #field, .fallback = (initial), .text = (what), .min = (low), .max = (high),                              \
-      .offset = offsetof(struct settings, field), .type = TYPE_##kind, .scope = SCOPE_NODE, .reload = IS_##when },
+    { .name = #field,                                                                                                  \
+      .fallback = (initial),                                                                                           \
+      .text = (what),                                                                                                  \
+      .min = (low),                                                                                                    \
+      .max = (high),                                                                                                   \
+      .offset = offsetof(struct settings, field),                                                                      \
+      .type = TYPE_##kind,                                                                                             \
+      .scope = SCOPE_NODE,                                                                                             \
+      .reload = IS_##when },
 #define CHOICE(field, initial, list, when, what)                                                                       \
-    { .name = #field, .fallback = (initial), .words = (list), .text = (what),                                          \
-      .offset = offsetof(struct settings, field), .type = TYPE_CHOICE, .scope = SCOPE_NODE, .reload = IS_##when },
+    { .name = #field,                                                                                                  \
+      .fallback = (initial),                                                                                           \
+      .words = (list),                                                                                                 \
+      .text = (what),                                                                                                  \
+      .offset = offsetof(struct settings, field),                                                                      \
+      .type = TYPE_CHOICE,                                                                                             \
+      .scope = SCOPE_NODE,                                                                                             \
+      .reload = IS_##when },
 #define POLICY(label, member, kind, initial, low, high, what)                                                          \
-    { .name = #label, .fallback = (initial), .text = (what), .min = (low), .max = (high),                              \
-      .offset = offsetof(struct settings, policy.member), .type = TYPE_##kind, .scope = SCOPE_CLUSTER },
+    { .name = #label,                                                                                                  \
+      .fallback = (initial),                                                                                           \
+      .text = (what),                                                                                                  \
+      .min = (low),                                                                                                    \
+      .max = (high),                                                                                                   \
+      .offset = offsetof(struct settings, policy.member),                                                              \
+      .type = TYPE_##kind,                                                                                             \
+      .scope = SCOPE_CLUSTER },
 #define POLICY_CHOICE(member, initial, list, what)                                                                     \
-    { .name = #member, .fallback = (initial), .words = (list), .text = (what),                                         \
-      .offset = offsetof(struct settings, policy.member), .type = TYPE_CHOICE, .scope = SCOPE_CLUSTER },
+    { .name = #member,                                                                                                 \
+      .fallback = (initial),                                                                                           \
+      .words = (list),                                                                                                 \
+      .text = (what),                                                                                                  \
+      .offset = offsetof(struct settings, policy.member),                                                              \
+      .type = TYPE_CHOICE,                                                                                             \
+      .scope = SCOPE_CLUSTER },
 #include "core/settings.def"
 };
 
@@ -290,7 +314,7 @@ static uint64_t number_of(const struct settings *settings, const struct setting 
 
     if (row->type == TYPE_SIZE)
         return *(const uint64_t *)field;
-    return row->type == TYPE_INT ? (uint64_t)*(const int32_t *)field : *(const uint32_t *)field;
+    return row->type == TYPE_INT ? (uint64_t) * (const int32_t *)field : *(const uint32_t *)field;
 }
 
 static int within(const struct setting *row, uint64_t number, struct err *err)

@@ -49,10 +49,10 @@ struct setting {
     const char *words;    /* of a choice, as in settings.def; NULL for others */
     const char *text;     /* what it does */
     int64_t min, max;
-    size_t offset;        /* in struct settings */
-    uint8_t type;         /* known to settings.c alone */
-    uint8_t scope;        /* enum setting_scope */
-    bool reload;          /* a change takes effect by SIGHUP; others wait for a restart. Node scope only */
+    size_t offset; /* in struct settings */
+    uint8_t type;  /* known to settings.c alone */
+    uint8_t scope; /* enum setting_scope */
+    bool reload;   /* a change takes effect by SIGHUP; others wait for a restart. Node scope only */
 };
 
 enum note_level { NOTE_ERROR, NOTE_WARNING, NOTE_NOTICE };
