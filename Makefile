@@ -33,7 +33,7 @@ LIB_JSON = $(call once,LIB_JSON,$(shell pkg-config --libs jansson))
 
 # A system's libraft where it is new enough (Debian 13), or else the one that `make deps` builds.
 RAFT_DIR := build/deps/libraft
-RAFT_SYSTEM = $(call once,RAFT_SYSTEM,$(shell pkg-config --exists 'raft >= 0.22.1' 'raft < 0.23' && echo yes))
+RAFT_SYSTEM = $(call once,RAFT_SYSTEM,$(shell pkg-config --exists 'raft >= 0.22.1' 'raft < 0.23' 2>/dev/null && echo yes))
 RAFT_CFLAGS = $(if $(RAFT_SYSTEM),,-isystem $(RAFT_DIR)/include)
 LIB_RAFT = $(if $(RAFT_SYSTEM),-lraft,$(RAFT_DIR)/lib/libraft.a)
 
@@ -73,6 +73,7 @@ UNIT_BIN := $(BUILD)/bin/unit$(if $(T),-$(T))
 # The simulator runs the real core and the files of the daemon that reach the world through its ports alone.
 SIM_DAEMON ?=
 SIM_BIN := $(BUILD)/bin/raftmgr-sim
+SIM_GOAL := $(if $(wildcard tests/sim/*.c),sim-bin)
 SIM_OBJECTS = $(call tests,sim) $(sort $(filter $(BUILD)/obj/daemon/manager%.o,$(DAEMON)) \
 	$(patsubst %.c,$(BUILD)/obj/daemon/%.o,$(SIM_DAEMON))) $(CORE) $(BASE)
 
@@ -80,6 +81,7 @@ SIM_OBJECTS = $(call tests,sim) $(sort $(filter $(BUILD)/obj/daemon/manager%.o,$
 HELPER_FILES := $(wildcard tests/live/*.c tests/demo/*.c tests/bench/*.c)
 HELPERS := $(addprefix $(BUILD)/bin/,$(basename $(notdir $(HELPER_FILES))))
 
+MAN_PAGES := $(sort $(wildcard docs/man/*.[158]))
 HEADERS := $(sort $(wildcard src/*/*.h tests/*/*.h))
 C_FILES := $(sort $(wildcard src/*/*.c tests/*/*.c))
 
@@ -87,7 +89,7 @@ C_FILES := $(sort $(wildcard src/*/*.c tests/*/*.c))
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all deps need-deps test test-all check demo bench install uninstall dist clean help helpers FORCE
-.PHONY: layers purity hdr-check format format-check tidy limits unit unit-bin sim sim-bin sim-many live asan clang cover
+.PHONY: layers purity hdr-check man-check format format-check tidy limits unit unit-bin sim sim-bin sim-many live asan clang cover
 
 all: $(BINS) ## build raftmgrd, rmctl and raftmgr-guard into build/bin
 
@@ -146,6 +148,10 @@ format: ## format C files in place (F=file for one)
 format-check: ## every C file is as .clang-format wants it
 	@tools/format.sh --dry-run -Werror $(C_FILES) $(HEADERS)
 
+man-check: ## mandoc finds nothing wrong with the manual pages
+	@$(if $(MAN_PAGES),mandoc -T lint -W warning $(MAN_PAGES))
+	@echo "man-check: $(words $(MAN_PAGES)) pages"
+
 limits: ## files stay readable: lengths of files and lines
 	@awk -f tests/lint/limits.awk $(C_FILES) $(HEADERS)
 
@@ -196,7 +202,7 @@ sim: sim-bin ## replay one seed (SEED=7 SECONDS_EACH=60)
 sim-many: sim-bin ## search many seeds for a broken guarantee (N=1000)
 	$(SIM_BIN) --many $(N) --seconds $(SECONDS_EACH)
 
-ifeq ($(wildcard tests/sim/*.c),)
+ifeq ($(SIM_GOAL),)
 sim-bin:
 	@echo "sim: there is no simulator in tests/sim" >&2; false
 else
@@ -231,8 +237,9 @@ bench: all helpers ## measure failover, switchover and what the lease costs
 
 PARALLEL = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
 # layers first: it is the quickest to fail.
-LINT_STEPS = "layers=$(MAKE) layers" "build=$(MAKE) $(PARALLEL) all helpers unit-bin sim-bin" "purity=$(MAKE) purity" \
-	"hdr-check=$(MAKE) $(PARALLEL) hdr-check" "format-check=$(MAKE) format-check"
+LINT_STEPS = "layers=$(MAKE) layers" "build=$(MAKE) $(PARALLEL) all helpers unit-bin $(SIM_GOAL)" "purity=$(MAKE) purity" \
+	"hdr-check=$(MAKE) $(PARALLEL) hdr-check" "format-check=$(MAKE) format-check" \
+	"man-check=$(MAKE) man-check"
 
 test: deps ## what a change must pass: lint, unit tests, 1000 seeds, the short live tests
 	+@tools/tally.sh $(BUILD)/log $(LINT_STEPS) "unit=$(MAKE) unit" "sim=$(MAKE) sim-many N=1000" \
@@ -246,18 +253,18 @@ check: ## before a commit: lint, tidy, a build with clang, unit tests, 200 seeds
 		"clang=$(MAKE) $(PARALLEL) clang" "tidy=$(MAKE) $(PARALLEL) tidy"
 
 asan: ## unit tests and some seeds with the address and undefined behaviour sanitizers
-	+$(MAKE) $(PARALLEL) BUILD=$(BUILD)/asan SANITIZE=address,undefined OPT="-O1 -g" unit-bin sim-bin
-	$(BUILD)/asan/bin/unit
-	$(BUILD)/asan/bin/raftmgr-sim --many 20 --seconds $(SECONDS_EACH)
+	+$(MAKE) $(PARALLEL) BUILD=$(BUILD)/asan SANITIZE=address,undefined OPT="-O1 -g" unit-bin $(SIM_GOAL)
+	$(BUILD)/asan/bin/$(notdir $(UNIT_BIN))
+	$(if $(SIM_GOAL),$(BUILD)/asan/bin/raftmgr-sim --many 20 --seconds $(SECONDS_EACH))
 
 clang: ## a strict build with clang, of its own
 	+$(MAKE) $(PARALLEL) BUILD=$(BUILD)/clang CC=$(CLANG) all unit-bin
 
 cover: ## how much of each file unit tests and some seeds reach
-	+$(MAKE) $(PARALLEL) BUILD=$(BUILD)/cover OPT="-O0 -g" HARDEN= CFLAGS=--coverage LDFLAGS=--coverage unit-bin sim-bin
+	+$(MAKE) $(PARALLEL) BUILD=$(BUILD)/cover OPT="-O0 -g" HARDEN= CFLAGS=--coverage LDFLAGS=--coverage unit-bin $(SIM_GOAL)
 	find $(BUILD)/cover -name '*.gcda' -delete
-	$(BUILD)/cover/bin/unit
-	$(BUILD)/cover/bin/raftmgr-sim --many 20 --seconds $(SECONDS_EACH)
+	$(BUILD)/cover/bin/$(notdir $(UNIT_BIN))
+	$(if $(SIM_GOAL),$(BUILD)/cover/bin/raftmgr-sim --many 20 --seconds $(SECONDS_EACH))
 	@tools/cover.sh $(BUILD)/cover
 
 # --- installing and packing ------------------------------------------------------------------------------------------
@@ -265,7 +272,6 @@ cover: ## how much of each file unit tests and some seeds reach
 BINDIR := $(DESTDIR)$(PREFIX)/bin
 MANDIR := $(DESTDIR)$(PREFIX)/share/man
 EXAMPLEDIR := $(DESTDIR)$(PREFIX)/share/doc/raftmgr/examples
-MAN_PAGES := $(wildcard docs/man/*.[158])
 EXAMPLES := $(wildcard packaging/*.sample packaging/*.service)
 man_section = $(MANDIR)/man$(subst .,,$(suffix $(1)))
 
