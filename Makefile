@@ -103,27 +103,36 @@ deps: ## install what is missing with apt, and build libraft where the system ha
 need-deps:
 	@tools/need-deps.sh "$(if $(RAFT_SYSTEM),,$(RAFT_DIR)/lib/libraft.a)" $(PKGS)
 
+# Short lines for long commands; V=1 shows the commands.
+Q := $(if $(V),,@)
+says = $(if $(V),,@echo '  $(1) $(patsubst $(BUILD)/%,%,$@)')
+
 # --- compiling and linking -------------------------------------------------------------------------------------------
 
 $(BUILD)/obj/%.o: src/%.c | need-deps
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+	$(call says,CC)
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
 $(BUILD)/test/%.o: tests/%.c | need-deps
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -Itests -I$(<D) -MMD -MP -c -o $@ $<
+	$(call says,CC)
+	$(Q)$(CC) $(CFLAGS_ALL) -Itests -I$(<D) -MMD -MP -c -o $@ $<
 
 $(BUILD)/bin/raftmgrd: $(DAEMON_MAIN) $(DAEMON) $(PG) $(CONSENSUS) $(NET) $(GUARD) $(CORE) $(BASE)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_ALL)
+	$(call says,LD)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_ALL)
 
 $(BUILD)/bin/rmctl: $(CLI_MAIN) $(CLI) $(PG) $(CORE) $(BASE)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIB_UV) $(LIB_PQ) $(LIB_JSON)
+	$(call says,LD)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIB_UV) $(LIB_PQ) $(LIB_JSON)
 
 $(BUILD)/bin/raftmgr-guard: $(GUARD_MAIN) $(GUARD) $(BASE)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^
+	$(call says,LD)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^
 
 # --- checks that need no run -----------------------------------------------------------------------------------------
 
@@ -139,7 +148,7 @@ hdr-check: $(patsubst %,$(BUILD)/lint/%.alone,$(HEADERS)) ## every header compil
 
 $(BUILD)/lint/%.h.alone: %.h | need-deps
 	@mkdir -p $(@D)
-	@$(CC) $(CFLAGS_ALL) -Itests -I$(<D) -MMD -MP -MF $@.d -MT $@ -x c -fsyntax-only $<
+	$(Q)$(CC) $(CFLAGS_ALL) -Itests -I$(<D) -MMD -MP -MF $@.d -MT $@ -x c -fsyntax-only $<
 	@touch $@
 
 format: ## format C files in place (F=file for one)
@@ -183,7 +192,8 @@ $(UNIT_DIR)/objects.list: FORCE
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
 $(UNIT_DIR)/main.o: tests/unit/main.c $(UNIT_DIR)/suites.inc | need-deps
-	$(CC) $(CFLAGS_ALL) -I$(UNIT_DIR) -Itests/unit -MMD -MP -c -o $@ $<
+	$(call says,CC)
+	$(Q)$(CC) $(CFLAGS_ALL) -I$(UNIT_DIR) -Itests/unit -MMD -MP -c -o $@ $<
 
 # A library, so that a suite takes in only what it uses.
 $(UNIT_DIR)/libraftmgr.a: $(UNIT_DIR)/objects.list $(UNIT_OBJECTS)
@@ -192,7 +202,8 @@ $(UNIT_DIR)/libraftmgr.a: $(UNIT_DIR)/objects.list $(UNIT_OBJECTS)
 
 $(UNIT_BIN): $(UNIT_DIR)/main.o $(patsubst %,$(BUILD)/test/unit/test_%.o,$(UNIT_NAMES)) $(UNIT_DIR)/libraftmgr.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcunit $(LIBS_ALL)
+	$(call says,LD)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcunit $(LIBS_ALL)
 
 # --- simulator -------------------------------------------------------------------------------------------------------
 
@@ -211,7 +222,8 @@ endif
 
 $(SIM_BIN): $(SIM_OBJECTS)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^
+	$(call says,LD)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^
 
 # --- live tests, demonstration, measurements -------------------------------------------------------------------------
 
@@ -220,7 +232,8 @@ helpers: $(HELPERS)
 define helper_rule
 $(BUILD)/bin/$(basename $(notdir $(1))): $(patsubst tests/%.c,$(BUILD)/test/%.o,$(1)) $(BASE)
 	@mkdir -p $$(@D)
-	$$(CC) $$(LDFLAGS_ALL) -o $$@ $$^ $$(LIB_PQ)
+	$$(call says,LD)
+	$$(Q)$$(CC) $$(LDFLAGS_ALL) -o $$@ $$^ $$(LIB_PQ)
 endef
 $(foreach file,$(HELPER_FILES),$(eval $(call helper_rule,$(file))))
 
