@@ -7,6 +7,8 @@ CC := gcc
 endif
 CLANG ?= clang
 BUILD ?= build
+# The live tests find the programs by it.
+export BUILD
 SANITIZE ?=
 JOBS ?= $(shell nproc)
 # One suite of unit tests, or one live test, by name.

@@ -6,6 +6,8 @@
 # Debian's archive keys. The system's sources and lists stay as they are. Why no older libraft is good enough:
 # docs/decisions/0001-libraft.md.
 set -eu
+# What raftmgr's own make was told is not meant for libraft's.
+unset MAKEFLAGS MFLAGS MAKELEVEL BUILD CFLAGS LDFLAGS
 
 OLDEST=0.22.1
 BELOW=0.23
