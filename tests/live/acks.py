@@ -39,8 +39,8 @@ def acknowledged(rows):
 
 def longest_gap(rows, from_us=None, to_us=None):
     """(length_us, begin_us) of the longest time without an acknowledgement, the window's ends counting as such."""
-    moments = sorted(row.done_us for row in acknowledged(rows))
-    moments = [moment for moment in moments if (from_us is None or moment >= from_us) and (to_us is None or moment <= to_us)]
+    moments = sorted(row.done_us for row in acknowledged(rows)
+                     if (from_us is None or row.done_us >= from_us) and (to_us is None or row.done_us <= to_us))
     moments = ([from_us] if from_us is not None else []) + moments + ([to_us] if to_us is not None else [])
     return max(((after - before, before) for before, after in zip(moments, moments[1:])), default=(0, 0))
 
@@ -54,8 +54,8 @@ class Writer:
         self.name = f"writer-{serial}" + (f"-{nodes[0].name}" if pinned else "")
         host = nodes[0].host if pinned else cluster.client
         self.record = host.path(f"{self.name}.acks")
-        argv = [cluster.program("writer"), "--out", self.record, "--first", str(self.first), "--pause-ms", str(pause_ms),
-                "--limit-ms", str(limit_ms)]
+        argv = [cluster.program("writer"), "--out", self.record, "--first", str(self.first),
+                "--pause-ms", str(pause_ms), "--limit-ms", str(limit_ms)]
         for node in nodes:
             where = node.host.path("sockets") if pinned else node.host.address
             argv += ["--host", f"{node.name}=host={where} port={node.pg_port} user=writer dbname=app"]
@@ -105,7 +105,7 @@ class Load:
         return [row for writer in self.writers for row in writer.rows()]
 
     def outage_us(self, from_us=None):
-        """The longest time without an acknowledgement at the writer that knows all nodes, between its first and last."""
+        """The longest time without an acknowledgement at the writer that knows all nodes."""
         moments = [row.done_us for row in self.main.acks()]
         if not moments:
             raise Failure("the writer got no acknowledgement at all")
@@ -116,8 +116,8 @@ def overlap_us(rows):
     """For how long two servers acknowledged at once: (certain_us, seen_us, witness).
 
     A server's reign is its name and timeline. What it acknowledged was sent before and read after the acknowledgement:
-    the overlap is certain where a row was *sent* to the older reign after the newer one's first acknowledgement was read;
-    it is merely seen where only the reading came later, as of an answer that lay in the socket of a frozen host.
+    the overlap is certain where a row was *sent* to the older reign after the newer one's first acknowledgement was
+    read; it is merely seen where only the reading came later, as of an answer that lay in the socket of a frozen host.
     """
     reigns = {}
     for row in acknowledged(rows):

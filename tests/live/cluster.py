@@ -218,7 +218,7 @@ class Cluster:
         self.debug = debug
         self.say = say
         self.settings = settings
-        self.base_port = 20000 + os.getpid() % 400 * 100
+        self.base_port = 20000 + os.getpid() % 120 * 100
         self.nodes = []
         for number in range(1, data + witnesses + 1):
             is_data = number <= data
@@ -313,8 +313,9 @@ class Cluster:
         return wait_for(f"{node.name}'s daemon to answer rmctl", answers, START_S)
 
     def clone(self, node, source, *options):
-        return node.host.run([self.program("rmctl"), "-h", source.host.address, "-p", str(source.pg_port), "-U", "repmgr",
-                              "-d", "repmgr", "-f", node.conf, "standby", "clone", *options], timeout_s=CLONE_S)
+        where = ["-h", source.host.address, "-p", str(source.pg_port), "-U", "repmgr", "-d", "repmgr"]
+        return node.host.run([self.program("rmctl"), *where, "-f", node.conf, "standby", "clone", *options],
+                             timeout_s=CLONE_S)
 
     def join(self, node, force=False):
         """Clones (a data node), starts the daemon and registers the node."""

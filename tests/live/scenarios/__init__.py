@@ -1,0 +1,1 @@
+"""The scenarios; each file registers its own with trial.scenario."""
