@@ -16,7 +16,8 @@
 #define SNAPSHOT_BYTES_MAX (256 * 1024)
 #define MESSAGE_BYTES_MAX 16384
 
-/* Appends the command's bytes to *to (initialised by the caller); only the fields of its kind are written. */
+/* Appends the command's bytes to *to (initialised by the caller); of member, policy and demand only what its
+ * kind has. */
 void command_encode(const struct command *command, struct buf *to);
 /* Returns 0, or -ERR_CORRUPT with *ret_command untouched. */
 int command_decode(const uint8_t *bytes, size_t length, struct command *ret_command, struct err *err);

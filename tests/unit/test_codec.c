@@ -323,85 +323,34 @@ static void survive_chance(redo_fn redo)
 
 /* --- the tests ---------------------------------------------------------------------------------------------------- */
 
-#define KEEP(field) expected->field = command->field
-
-/* What cluster.h says each kind carries; all else is zero after decoding. */
-static void expected_fields(const struct command *command, struct command *expected)
+/* Structs that cluster.h does not name beside the command's kind are not written and come back as zero. */
+static void drop_structs(struct command *command)
 {
-    memset(expected, 0, sizeof *expected);
-    KEEP(kind), KEEP(raft_id), KEEP(start_no), KEEP(wall_us);
-    switch (command->kind) {
-    case COMMAND_FOUND:
-        KEEP(cluster_id), KEEP(policy), KEEP(timeline);
-        KEEP(member), KEEP(system_identifier);
-        break;
-    case COMMAND_JOIN:
-        KEEP(flag), KEEP(expect), KEEP(member), KEEP(system_identifier);
-        break;
-    case COMMAND_HELLO:
-        KEEP(member);
-        break;
-    case COMMAND_VOTER:
-        KEEP(flag), KEEP(expect), KEEP(node_id);
-        break;
-    case COMMAND_REGISTER:
-        KEEP(node_id);
-        break;
-    case COMMAND_DIRECTORY:
-        KEEP(node_id), KEEP(directory);
-        break;
-    case COMMAND_POLICY:
-        KEEP(policy), KEEP(expect);
-        break;
-    case COMMAND_FENCE:
-        KEEP(token), memcpy(expected->text, command->text, TEXT_SIZE);
-        break;
-    case COMMAND_ELECT:
-        KEEP(lsn), KEEP(timeline), KEEP(demand);
-        KEEP(node_id), KEEP(token), KEEP(expect), KEEP(directory), KEEP(stopped_start_no);
-        break;
-    case COMMAND_RESTART:
-        KEEP(node_id), KEEP(token), KEEP(expect), KEEP(directory), KEEP(stopped_start_no);
-        break;
-    case COMMAND_PROMOTED:
-        KEEP(token), KEEP(timeline), KEEP(lsn);
-        break;
-    case COMMAND_SWITCHOVER:
-        KEEP(node_id), KEEP(token), KEEP(number);
-        break;
-    case COMMAND_ADD:
-        KEEP(token), KEEP(demand);
-        break;
-    case COMMAND_END:
-        KEEP(expect);
-        break;
-    case COMMAND_RESERVE:
-        KEEP(timeline);
-        break;
-    case COMMAND_LEASE_MAX:
-    case COMMAND_PAUSE:
-        KEEP(number);
-        break;
-    case COMMAND_COUNT:
-        break;
-    }
+    enum command_kind kind = command->kind;
+
+    if (kind != COMMAND_FOUND && kind != COMMAND_HELLO && kind != COMMAND_JOIN)
+        memset(&command->member, 0, sizeof command->member);
+    if (kind != COMMAND_FOUND && kind != COMMAND_POLICY)
+        memset(&command->policy, 0, sizeof command->policy);
+    if (kind != COMMAND_ELECT && kind != COMMAND_ADD)
+        memset(&command->demand, 0, sizeof command->demand);
 }
 
 static void commands_come_back(void)
 {
     rand_seed(&chance, 1);
     for (int i = 0; i < VALUES * COMMAND_COUNT; i++) {
-        struct command command, expected, decoded;
+        struct command command, decoded;
         AUTO(buf) bytes = { .max = COMMAND_BYTES_MAX };
         struct err err;
 
         fill_command(&command, (enum command_kind)(1 + i % (COMMAND_COUNT - 1)));
-        expected_fields(&command, &expected);
         command_encode(&command, &bytes);
+        drop_structs(&command);
         CU_ASSERT_FATAL(!bytes.failed);
         memset(&decoded, 0x55, sizeof decoded);
         CU_ASSERT_FATAL(command_decode(bytes.bytes, bytes.length, &decoded, &err) == 0);
-        CU_ASSERT(memcmp(&decoded, &expected, sizeof decoded) == 0);
+        CU_ASSERT(memcmp(&decoded, &command, sizeof decoded) == 0);
         CU_ASSERT(accepted(redo_command, bytes.bytes, bytes.length));
     }
 }
@@ -520,8 +469,8 @@ static void other_versions_and_kinds_are_refused(void)
         CU_ASSERT(accepted(redo_command, bytes.bytes, bytes.length) == (version == 1));
     }
     bytes.bytes[0] = 1;
-    uint8_t none[26] = { 1, 0 }, unknown[26] = { 1, COMMAND_COUNT };
-    for (size_t length = 2; length <= sizeof none; length++) {
+    uint8_t none[128] = { 1, 0 }, unknown[128] = { 1, COMMAND_COUNT };
+    for (size_t length = 1; length <= sizeof none; length++) {
         CU_ASSERT(!accepted(redo_command, none, length));
         CU_ASSERT(!accepted(redo_command, unknown, length));
         CU_ASSERT(!accepted(redo_message, none, length));
