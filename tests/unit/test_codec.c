@@ -291,6 +291,23 @@ static void refuse_longer(redo_fn redo, struct buf *bytes)
     bytes->length--;
 }
 
+/* From encodings with the greatest count of (zeroed) elements and with one fewer: forges one with one too many. */
+static void refuse_count(redo_fn redo, const struct buf *fewer, const struct buf *full)
+{
+    AUTO(buf) forged = { .max = SNAPSHOT_BYTES_MAX };
+    size_t at = 0;
+
+    CU_ASSERT(accepted(redo, full->bytes, full->length));
+    while (full->bytes[at] == fewer->bytes[at])
+        at++;
+    buf_put(&forged, full->bytes, at);
+    buf_put_u8(&forged, (uint8_t)(full->bytes[at] + 1));
+    for (size_t i = 0; i < full->length - fewer->length; i++)
+        buf_put_u8(&forged, 0);
+    buf_put(&forged, full->bytes + at + 1, full->length - at - 1);
+    CU_ASSERT(!accepted(redo, forged.bytes, forged.length));
+}
+
 static void change_bytes(redo_fn redo, const struct buf *bytes)
 {
     AUTO(buf) changed = { .max = SNAPSHOT_BYTES_MAX };
@@ -441,6 +458,31 @@ static void damaged_messages_are_refused(void)
     survive_chance(redo_message);
 }
 
+#define REFUSE_COUNT(redo, encode, value, count, greatest)                                                             \
+    do {                                                                                                               \
+        AUTO(buf) fewer = { .max = SNAPSHOT_BYTES_MAX };                                                               \
+        AUTO(buf) full = { .max = SNAPSHOT_BYTES_MAX };                                                                \
+        (count) = (greatest)-1;                                                                                        \
+        encode(value, &fewer);                                                                                         \
+        (count) = (greatest);                                                                                          \
+        encode(value, &full);                                                                                          \
+        refuse_count(redo, &fewer, &full);                                                                             \
+    } while (0)
+
+static void counts_too_great_are_refused(void)
+{
+    static struct cluster cluster;
+    struct command command = { .kind = COMMAND_ADD };
+    struct message message = { .kind = MESSAGE_REPORT };
+
+    REFUSE_COUNT(redo_cluster, cluster_encode, &cluster, cluster.member_count, MEMBERS_MAX);
+    REFUSE_COUNT(redo_cluster, cluster_encode, &cluster, cluster.demand_count, DEMANDS_MAX);
+    REFUSE_COUNT(redo_cluster, cluster_encode, &cluster, cluster.foreign_count, FOREIGN_MAX);
+    REFUSE_COUNT(redo_command, command_encode, &command, command.demand.count, DIRECTORIES_MAX);
+    REFUSE_COUNT(redo_message, message_encode, &message, message.report.history.count, HISTORY_MAX);
+    REFUSE_COUNT(redo_message, message_encode, &message, message.report.walsender_count, MEMBERS_MAX);
+}
+
 /* Storage of the caller must stay as it was: a daemon goes on with its state when a snapshot is damaged. */
 static void refusal_leaves_the_value_alone(void)
 {
@@ -529,6 +571,7 @@ static const struct unit_test tests[] = {
     { "damaged commands are refused", damaged_commands_are_refused },
     { "damaged snapshots are refused", damaged_snapshots_are_refused },
     { "damaged messages are refused", damaged_messages_are_refused },
+    { "counts above their maximum are refused", counts_too_great_are_refused },
     { "a refusal leaves the caller's value alone", refusal_leaves_the_value_alone },
     { "other versions and unknown kinds are refused", other_versions_and_kinds_are_refused },
     { "the fullest values fit", fullest_values_fit },
