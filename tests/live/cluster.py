@@ -297,9 +297,13 @@ class Cluster:
         self.wait_settled()
 
     def make_secret(self):
-        """One secret for all, made by rmctl and copied by the operator."""
+        """One secret for all, made by rmctl."""
+        self.nodes[0].rmctl("secret", "create")
+        self.share_secret()
+
+    def share_secret(self):
+        """Copies the first node's secret to the others, as the operator does."""
         first = self.nodes[0]
-        first.rmctl("secret", "create")
         with open(first.host.path("secret"), encoding="ascii") as file:
             text = file.read()
         for node in self.nodes[1:]:

@@ -3,8 +3,8 @@
 A place gives hosts: each runs programs as an ordinary user, and all that runs on it can be killed at once. Two kinds:
 
 Namespaces (root): each host is a network namespace on a bridge that no other network reaches, with a freezer cgroup
-that holds everything it runs. So a host can lose its link, be cut off from others in one direction, be frozen and be killed
-as a whole.
+that holds everything it runs. So a host can lose its link, be cut off from others in one direction, be frozen and be
+killed as a whole.
 
 Loopback (anybody): the hosts share 127.0.0.1 and differ by their ports. What runs on a host is found by its working
 directory, its arguments and a mark in its environment.

@@ -1,7 +1,9 @@
 """Small things that every part of the live tests needs: a clock, waiting with a deadline, running a command."""
 
 import os
+import signal
 import subprocess
+import sys
 import time
 
 POLL_S = 0.05
@@ -70,3 +72,26 @@ def write_file(path, text, mode=0o644, owner=None):
 def ms(duration_us):
     """Microseconds as text in milliseconds, or in seconds where it is long."""
     return f"{duration_us / 1000:.0f} ms" if duration_us < 10_000_000 else f"{duration_us / 1e6:.1f} s"
+
+
+def build_directory():
+    """Where the programs were built: $BUILD below the top of the source tree, as in the Makefile."""
+    top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    return os.path.join(top, os.environ.get("BUILD") or "build")
+
+
+def under_reaper():
+    """Starts this program again below `reaper`, so that killed servers do not stay zombies.
+
+    Returns the build directory. SIGTERM and SIGHUP then raise KeyboardInterrupt as SIGINT does, so that everything is cleaned up.
+    """
+    build = build_directory()
+    for name in ("raftmgrd", "rmctl", "raftmgr-guard", "writer", "reaper"):
+        if not os.path.exists(os.path.join(build, "bin", name)):
+            sys.exit(f"{build}/bin/{name} is missing: run 'make all helpers'")
+    reaper = os.path.join(build, "bin", "reaper")
+    if os.environ.get("RAFTMGR_LIVE_REAPER") != reaper:
+        os.execve(reaper, [reaper, sys.executable, "-B"] + sys.argv, {**os.environ, "RAFTMGR_LIVE_REAPER": reaper})
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    return build

@@ -126,7 +126,7 @@ class Trial:
     # --- what must hold ---
 
     def finish(self):
-        """Settled within 60 s of the fault's end, without help; nothing acknowledged lost; never two that acknowledge."""
+        """Settled within 60 s of the fault's end; nothing acknowledged is lost; never two that acknowledge."""
         healed_us = self.heal()
         self.cluster.wait_settled(SETTLE_S)
         settled_s = (now_us() - healed_us) / 1e6
