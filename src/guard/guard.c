@@ -17,6 +17,7 @@
 
 #define LOCK_NAME "guard.lock"
 #define LATE_US 250000 /* a guard that has not woken this long after its alarm is not relied on */
+#define NEAR_US 10000
 #define NAP_MS 1
 
 static void detach(struct guard *guard)
@@ -244,11 +245,14 @@ void guard_set_kill_time(struct guard *guard, int64_t kill_time_us)
     guard->kill_time_us = kill_time_us;
 }
 
-/* True when the guard must be woken for it: it wakes by itself only at the deadline that it knows. */
+/* True when the guard must be woken for it: it wakes by itself only at the deadline that it knows. Where that is about
+ * to pass or has passed, it may have begun to stop PostgreSQL, and must learn at once that it is to end that. */
 static bool needs_kick(const struct guard_order *old, const struct guard_order *new)
 {
-    return old->mode != new->mode || old->kill_time_us != new->kill_time_us ||
-           (new->mode == GUARD_PRIMARY &&new->kill_at_us < old->kill_at_us);
+    if (old->mode != new->mode || old->kill_time_us != new->kill_time_us)
+        return true;
+    return new->mode == GUARD_PRIMARY &&
+           (new->kill_at_us < old->kill_at_us || old->kill_at_us < clock_boot_us() + NEAR_US);
 }
 
 int guard_set(struct guard *guard, enum guard_mode mode, int64_t kill_at_us, uint64_t token, struct err *err)
@@ -306,7 +310,7 @@ bool guard_armed(const struct guard *guard)
         return false;
     page_read_state(guard->page, &state);
     bool late = state.wake_at_us != INT64_MAX && clock_boot_us() > state.wake_at_us + LATE_US;
-    return state.seen >= guard->kicked && !late;
+    return state.seen >= guard->kicked && !state.stopping && !late;
 }
 
 int guard_release(struct guard *guard, struct err *err)

@@ -64,8 +64,9 @@ int guard_pidfd(const struct guard *guard);
 /* True while the guard's process exists. */
 bool guard_alive(const struct guard *guard);
 
-/* True when it is alive, has seen the last order that it had to be woken for, and is not late for its own alarm: it
- * will stop PostgreSQL at the deadline. After a change of mode this takes some milliseconds to become true. */
+/* True when it is alive, has seen the last order that it had to be woken for, is not stopping PostgreSQL now, and is
+ * not late for its own alarm: it will stop PostgreSQL at the deadline, and not before. After a change of mode, or a new
+ * deadline when the old one has passed, this takes some milliseconds to become true: start no primary before. */
 bool guard_armed(const struct guard *guard);
 
 /* Tells it to end, waits for that (up to GUARD_RELEASE_MS) and detaches, also when this fails (ERR_TIMEOUT). */

@@ -11,10 +11,11 @@
 #include "guard/page.h"
 
 #define RULE_NEVER INT64_MAX
-#define RULE_STEP_US 5000        /* between two passes while processes are left */
-#define RULE_WATCH_US 25000      /* between two passes while none is left, or some have not gone in all that time: */
-#define RULE_PATIENCE_US 1000000 /* SIGKILLs do not help against uninterruptible sleep, so do not burn the processor   \
-                                  */
+#define RULE_STEP_US 5000 /* between two passes while processes are left */
+/* Between two passes while none is left, or when they have not gone for so long that they must be in uninterruptible
+ * sleep, against which more signals do not help. */
+#define RULE_WATCH_US 25000
+#define RULE_PATIENCE_US 1000000
 
 struct rule {
     int64_t deadline_us;  /* RULE_NEVER = nothing to stop */
