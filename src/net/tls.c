@@ -127,6 +127,9 @@ static int use_secret(struct tls *tls, const struct net_config *config, struct e
     secret_wipe(secret, sizeof secret);
     if (!derived)
         return err_set(err, ERR_CONFIG, "could not derive a key from the secret: %s", library_reason());
+    /* A server that verifies takes no session, not even one that stands for a key, without a context. */
+    if (!SSL_CTX_set_session_id_context(tls->acceptor, (const unsigned char *)IDENTITY, strlen(IDENTITY)))
+        return err_set(err, ERR_CONFIG, "could not set TLS up: %s", library_reason());
     tls->by_secret = true;
     SSL_CTX_set_psk_use_session_callback(tls->dialler, offer_key);
     SSL_CTX_set_psk_find_session_callback(tls->acceptor, find_key);
