@@ -21,11 +21,11 @@ enum why {
     WHY_COUNT
 };
 
-const char *why_name(enum why why); /* "lease_live" */
+const char *why_name(enum why why); /* "PRIMARY_NO_LEASE" */
 const char *why_text(enum why why); /* "the old primary's lease may still be valid" */
 
 enum rejoin_limit { REJOIN_FOLLOW, REJOIN_REWIND, REJOIN_CLONE };
-enum guard_wish { GUARD_STANDBY, GUARD_PRIMARY, GUARD_PAUSED, GUARD_LEAVE };
+enum guard_wish { WISH_STANDBY, WISH_PRIMARY, WISH_PAUSED, WISH_LEAVE };
 
 /* What one member sees and remembers. Owned by the manager; node_decide() only reads it. */
 struct node_view {
@@ -55,8 +55,11 @@ struct node_view {
     struct token promote_failed;   /* the promotion under this token failed: do not try again */
     struct sync_progress sync;
     int64_t slots_at_us;           /* last time slots were brought in line; 0: never */
-    uint64_t slots_for;            /* config_version they were made for */
-    bool adopted;                  /* own settings file is in force */
+    uint64_t slots_for;            /* node_slots() they were made for */
+    uint64_t checkpointed_for;     /* operation.at of the switchover whose checkpoint is done */
+    int64_t primary_since_us;      /* seen as the running primary of the current token since; 0: it is not */
+    struct token diverged_under;   /* compared with this token's primary: its WAL is not on that history */
+    bool in_place;                 /* started in place, and k of S have not flushed the recovered end of WAL yet */
     int64_t running_since_us;      /* PostgreSQL seen running without a break since; 0: not running */
     bool want_primary_data;        /* the leader asks the replaced primary for its end of WAL */
     const struct report *primary;  /* newest report of the present primary's node, NULL: none in this life */
@@ -75,7 +78,11 @@ struct node_plan {
     enum guard_wish guard;
     int64_t guard_kill_at_us;
     bool forget_directory;   /* the identity is removed before a rewind or clone begins */
-    struct fence_report fence; /* to be reported from now on */
+    struct fence_report fence;   /* to be reported from now on */
+    enum trouble trouble;        /* likewise */
+    struct token diverged_under; /* to be remembered */
+    bool new_identity;           /* the data directory has none and needs one */
+    bool look;                   /* something is awaited that a look at PostgreSQL shows */
     uint32_t command_count;
     struct command commands[PLAN_COMMANDS]; /* proposals of this member itself */
     int64_t wake_at_us;
@@ -113,6 +120,8 @@ struct lead_view {
     int64_t proposed_at_us;          /* newest decision proposed and not yet seen applied; 0: none */
     uint64_t proposed_version;       /* cluster version at that time */
     int64_t transfer_at_us;          /* last hand-over tried */
+    int64_t trouble_since_us;        /* the primary reports trouble since; 0: it does not */
+    int64_t shorter_since_us;        /* the primary renews by the shorter lease since; 0: it does not */
     uint32_t failed_mask;            /* members (by index) whose election failed while this operation is open */
 };
 
@@ -133,7 +142,8 @@ struct lead_plan {
 
 void lead_decide(const struct cluster *cluster, const struct lead_view *view, int64_t now_us, struct lead_plan *plan);
 
-/* Sorted by what they are about; both deciders use these. */
+/* A number that changes with the set of slots that this node should have. */
+uint64_t node_slots(const struct cluster *cluster, int32_t node_id);
 /* This server's WAL is of a timeline that the applied state has not reserved (R26). */
 bool node_lags(const struct cluster *cluster, const struct pg_seen *pg);
 

@@ -59,17 +59,15 @@ bool sync_wanted(const struct cluster *cluster, const struct heard heard[MEMBERS
         if (member->kind != NODE_DATA || member->node_id == cluster->primary.node_id || !member->registered ||
             member->directory.no == 0)
             continue;
-        if (belongs(cluster, member, &heard[i], primary, lost_us))
+        /* Strict names everybody always: it waits for them anyway, and a directory's new identity must come in first. */
+        if (policy->durability == DURABILITY_STRICT || belongs(cluster, member, &heard[i], primary, lost_us))
             demand.directories[demand.count++] = member->directory;
     }
     demand.k = policy->synchronous_count;
-    if (policy->durability == DURABILITY_STRICT) {
-        /* Strict never asks for less than it has promised; a set that is too small to meet k is left as it was. */
-        if (demand.count < demand.k)
-            return false;
-    } else if (demand.k > demand.count) {
+    if (policy->durability == DURABILITY_STRICT && demand.count < demand.k)
+        return false;
+    if (demand.k > demand.count)
         demand.k = demand.count;
-    }
     if (policy->durability == DURABILITY_ASYNC || demand.k == 0)
         demand = (struct demand){ 0 };
     if (demand_same(&demand, newest))
@@ -83,41 +81,46 @@ static const struct member *walsender_member(const struct cluster *cluster, cons
     return cluster_member_by_name(cluster, walsender->name);
 }
 
-/* Every walsender computes sync_priority with its own copy of the settings: what it shows is what it goes by. */
-static bool shown_by_all(const struct cluster *cluster, const struct demand *demand, const struct pg_seen *seen)
+/* How many new replies this walsender has sent since a new connection saw the settings; counts this look in. */
+static uint32_t replies_of(struct sync_progress *progress, const struct walsender_seen *walsender)
 {
-    for (uint32_t i = 0; i < seen->walsender_count; i++) {
-        const struct member *member = walsender_member(cluster, &seen->walsenders[i]);
-        bool named = member && demand->k > 0 && demand_names(demand, member->directory);
-        if (seen->walsenders[i].synchronous != named)
-            return false;
+    uint32_t i = 0;
+
+    while (i < progress->replied_count &&
+           (progress->replied[i].pid != walsender->pid || progress->replied[i].started_us != walsender->started_us))
+        i++;
+    if (i == MEMBERS_MAX)
+        return 0;
+    if (i == progress->replied_count) {
+        progress->replied_count++;
+        progress->replied[i].pid = walsender->pid;
+        progress->replied[i].started_us = walsender->started_us;
+        progress->replied[i].changes = 0;
+    } else if (progress->replied[i].replied_us != walsender->replied_us) {
+        progress->replied[i].changes++;
     }
-    return true;
+    progress->replied[i].replied_us = walsender->replied_us;
+    return progress->replied[i].changes;
 }
 
-/* Where only k changed nothing shows it: each walsender has sent two new replies since a new connection saw the value. */
-static bool replied_twice(struct sync_progress *progress, const struct pg_seen *seen)
+/*
+ * Every walsender goes by its own copy of the settings. Its sync_priority shows which S it has; where it was named
+ * before and still is, k may be the old one until it has sent two new replies. One that neither demand names never
+ * releases a commit, whatever its copy says.
+ */
+static bool shown_by_all(struct sync_progress *progress, const struct cluster *cluster, const struct demand *newest,
+                         const struct pg_seen *seen)
 {
+    const struct demand *older = cluster->demand_count == DEMANDS_MAX ? &cluster->demands[0] : NULL;
     bool all = true;
 
     for (uint32_t i = 0; i < seen->walsender_count; i++) {
         const struct walsender_seen *walsender = &seen->walsenders[i];
-        uint32_t j = 0;
-        while (j < progress->replied_count && (progress->replied[j].pid != walsender->pid ||
-                                               progress->replied[j].started_us != walsender->started_us))
-            j++;
-        if (j == progress->replied_count) {
-            if (j >= MEMBERS_MAX)
-                return false;
-            progress->replied_count++;
-            progress->replied[j].pid = walsender->pid;
-            progress->replied[j].started_us = walsender->started_us;
-            progress->replied[j].changes = 0;
-        } else if (progress->replied[j].replied_us != walsender->replied_us) {
-            progress->replied[j].changes++;
-        }
-        progress->replied[j].replied_us = walsender->replied_us;
-        all = all && progress->replied[j].changes >= 2;
+        const struct member *member = walsender_member(cluster, walsender);
+        bool named = member && newest->k > 0 && demand_names(newest, member->directory);
+        bool before = member && older && older->k > 0 && demand_names(older, member->directory);
+        uint32_t replies = replies_of(progress, walsender);
+        all = all && walsender->synchronous == named && (!named || !before || replies >= 2);
     }
     return all;
 }
@@ -158,13 +161,9 @@ void sync_observe(struct sync_progress *progress, const struct cluster *cluster,
         begin(progress, cluster, newest);
     if (progress->settled == newest->version || seen->conf.demand_version != newest->version || !seen->conf_loaded)
         return;
-    bool replied = replied_twice(progress, seen);
     if (!progress->effective) {
-        bool set_changed = cluster->demand_count < DEMANDS_MAX || cluster->demands[0].count != newest->count ||
-                           cluster->demands[0].k == newest->k || newest->k == 0;
-        if (!shown_by_all(cluster, newest, seen) || (!set_changed && !replied))
-            return;
-        if (progress->checkpoint_needed && !progress->checkpoint_done)
+        if (!shown_by_all(progress, cluster, newest, seen) ||
+            (progress->checkpoint_needed && !progress->checkpoint_done))
             return;
         progress->effective = true;
         progress->position = seen->end;
@@ -193,4 +192,9 @@ void sync_conf(const struct cluster *cluster, int32_t self_node_id, struct pg_co
             (void)text_copy(conf->sync_names[conf->sync_name_count++], NAME_SIZE, member->name);
     }
     conf->sync_count = newest->k;
+    /* A promise to directories that no member has any more is kept by waiting, not by forgetting it. */
+    while (conf->sync_name_count < conf->sync_count) {
+        (void)snprintf(conf->sync_names[conf->sync_name_count], NAME_SIZE, "raftmgr nobody %u", conf->sync_name_count);
+        conf->sync_name_count++;
+    }
 }

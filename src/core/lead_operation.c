@@ -1,0 +1,217 @@
+/*
+ * lead_operation.c - the leader while a failover or a switchover is open (design 5.3 steps 3 to 6, 5.4).
+ *
+ * Safe to promote is two questions, asked anew each turn from fresh reports: is the writer over, and is the data there.
+ */
+#include "core/lead.h"
+
+/* Every grant that could still be a lease has ended, as a majority of the voters itself says after applying the fence. */
+static bool grants_over(const struct lead_turn *turn)
+{
+    uint32_t over = 0;
+
+    for (uint32_t i = 0; i < turn->cluster->member_count; i++) {
+        const struct report *report = lead_fresh(turn, i);
+        over += turn->cluster->members[i].voter && report && report->hello && report->fence.grants_over &&
+                token_is(report->fence.token, turn->cluster->token) && token_is(report->token, turn->cluster->token);
+    }
+    return over >= cluster_majority(turn->cluster);
+}
+
+static bool writer_over(const struct lead_turn *turn)
+{
+    const struct cluster *cluster = turn->cluster;
+    const struct report *old = lead_fresh(turn, lead_index(turn, cluster->primary.node_id));
+
+    if (old && old->fence.stopped && token_is(old->fence.token, cluster->token))
+        return true;
+    /* A pause was a lease without end: nothing but the primary's own word ends it (R17). */
+    if (cluster->pause != PAUSE_OFF)
+        return false;
+    if (cluster->policy.fence_wait == FENCE_WAIT_NONE && !lead_async(cluster))
+        return true;
+    return grants_over(turn);
+}
+
+/* The other reporters' directories whose WAL is on the winner's history. */
+static uint32_t answering(const struct lead_turn *turn, const struct ranking *ranking, struct token token,
+                          struct directory_id ret_directories[MEMBERS_MAX])
+{
+    const struct cluster *cluster = turn->cluster;
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < cluster->member_count; i++) {
+        const struct report *report = lead_fresh(turn, i);
+        if (!report || cluster->members[i].kind != NODE_DATA || cluster->members[i].node_id == ranking->winner ||
+            !token_is(report->fence.token, token) || !report->fence.data ||
+            report->fence.timeline.no != ranking->timeline.no || lsn_cmp(report->fence.end, ranking->position) > 0 ||
+            !directory_is(report->fence.directory, cluster->members[i].directory))
+            continue;
+        ret_directories[count++] = cluster->members[i].directory;
+    }
+    return count;
+}
+
+static void elect(struct lead_turn *turn, const struct ranking *ranking, struct token token, uint64_t stopped_start_no,
+                  enum why why)
+{
+    const struct cluster *cluster = turn->cluster;
+    const struct member *winner = cluster_member(cluster, ranking->winner);
+    struct directory_id directories[MEMBERS_MAX];
+    uint32_t count = answering(turn, ranking, token, directories);
+    struct command *command = lead_propose(turn, COMMAND_ELECT);
+
+    assert(winner);
+    command->node_id = winner->node_id;
+    command->token = token;
+    command->expect = cluster->demand_version;
+    command->directory = winner->directory;
+    command->timeline = ranking->timeline;
+    command->lsn = ranking->position;
+    command->stopped_start_no = stopped_start_no;
+    elect_demand(cluster, winner->directory, directories, count, &command->demand);
+    lead_because(turn, why, winner->name);
+}
+
+/* Async: every reachable data node has reported, or it has had its time. */
+static bool async_ready(const struct lead_turn *turn)
+{
+    const struct cluster *cluster = turn->cluster;
+
+    if (turn->now_us - turn->view->operation_since_us >= lead_failure_us(turn))
+        return true;
+    for (uint32_t i = 0; i < cluster->member_count; i++) {
+        const struct report *report = lead_fresh(turn, i);
+        if (cluster->members[i].kind == NODE_DATA && cluster->members[i].node_id != cluster->primary.node_id && report &&
+            !(token_is(report->fence.token, cluster->token) && report->fence.data))
+            return false;
+    }
+    return true;
+}
+
+/* Names of the members that have not reported, for people. */
+static void name_missing(const struct lead_turn *turn, const struct ranking *ranking, char *text)
+{
+    const struct cluster *cluster = turn->cluster;
+    size_t used = 0;
+
+    text[0] = '\0';
+    for (uint32_t i = 0; i < cluster->member_count; i++) {
+        enum verdict verdict = ranking->verdicts[i];
+        if (verdict != VERDICT_SILENT && verdict != VERDICT_NO_DATA && verdict != VERDICT_LAGGING)
+            continue;
+        int more = snprintf(text + used, TEXT_SIZE - used, "%s%s", used ? ", " : "", cluster->members[i].name);
+        if (more < 0 || (size_t)more >= TEXT_SIZE - used)
+            return;
+        used += (size_t)more;
+    }
+}
+
+static void fenced(struct lead_turn *turn)
+{
+    const struct cluster *cluster = turn->cluster;
+    struct lead_plan *plan = turn->plan;
+    char missing[TEXT_SIZE];
+    struct lsn async_lsn = { 0 };
+
+    if (lead_async(cluster))
+        async_lsn = (struct lsn){ turn->view->primary_lsn.at ? turn->view->primary_lsn.at : 1 };
+    candidate_rank(cluster, turn->view->heard, cluster->token, 0, turn->view->failed_mask, async_lsn, &plan->ranking);
+    plan->ranked = true;
+    plan->want_primary_data = plan->ranking.want_primary_data;
+    plan->wake_at_us = turn->now_us + 100000;
+    if (!writer_over(turn)) {
+        lead_because(turn, WHY_WRITER_LIVE, NULL);
+    } else if (!plan->ranking.covered || (async_lsn.at != 0 && !async_ready(turn))) {
+        name_missing(turn, &plan->ranking, missing);
+        lead_because(turn, WHY_DEMANDS_UNMET, missing);
+    } else if (plan->ranking.winner != 0) {
+        elect(turn, &plan->ranking, cluster->token, 0, WHY_ELECT);
+    } else if (plan->ranking.furthest != 0) {
+        lead_because(turn, WHY_FURTHEST_MAY_NOT, NULL);
+    } else {
+        lead_because(turn, WHY_NO_CANDIDATE, NULL);
+    }
+}
+
+/* The winner works, or has failed, or fell silent: then the next try begins with a new FENCE (R13). */
+static void elected(struct lead_turn *turn)
+{
+    const struct cluster *cluster = turn->cluster;
+    uint32_t index = lead_index(turn, cluster->primary.node_id);
+    const struct report *winner = lead_fresh(turn, index);
+    int64_t waited_us = turn->now_us - turn->view->operation_since_us;
+    int64_t patience_us = lead_failure_us(turn);
+
+    turn->plan->wake_at_us = turn->now_us + 100000;
+    if (winner && token_is(winner->token, cluster->token) && winner->trouble == TROUBLE_FAILED)
+        lead_fence(turn, WHY_WINNER_FAILED, "the winner's promotion failed");
+    else if (!winner && waited_us > patience_us)
+        lead_fence(turn, WHY_WINNER_FAILED, "the winner fell silent");
+    else if (winner && waited_us > 5 * patience_us + 10000000 && !winner->lease_valid)
+        lead_fence(turn, WHY_WINNER_FAILED, "the winner got no lease");
+    else
+        lead_because(turn, WHY_WINNER_WORKS, winner ? winner->waiting : NULL);
+}
+
+void lead_failover(struct lead_turn *turn)
+{
+    if (cluster_fenced(turn->cluster))
+        fenced(turn);
+    else
+        elected(turn);
+}
+
+static void elect_back(struct lead_turn *turn, const struct report *old, const char *detail)
+{
+    struct ranking ranking = {
+        .winner = old->node_id, .timeline = old->fence.timeline, .position = old->fence.end
+    };
+
+    elect(turn, &ranking, old->fence.token, old->start_no, WHY_SWITCHOVER_BACK);
+    lead_because(turn, WHY_SWITCHOVER_BACK, detail);
+}
+
+void lead_switchover(struct lead_turn *turn)
+{
+    const struct cluster *cluster = turn->cluster;
+    const struct operation *operation = &cluster->operation;
+    struct token reserved = { cluster->token.no + 1 };
+    const struct report *old = lead_fresh(turn, lead_index(turn, operation->from));
+    const struct report *target = lead_fresh(turn, lead_index(turn, operation->to));
+    int64_t waited_us = turn->now_us - turn->view->operation_since_us;
+    int64_t timeout_us = (int64_t)operation->timeout_ms * 1000;
+
+    if (cluster->primary.phase == PRIMARY_ELECTED) {
+        elected(turn);
+        return;
+    }
+    turn->plan->wake_at_us = turn->now_us + 100000;
+    if (!old) {
+        if (waited_us > lead_failure_us(turn))
+            lead_fence(turn, WHY_SWITCHOVER_SILENT, "the old primary fell silent during the switchover");
+        else
+            lead_because(turn, WHY_SWITCHOVER_STOPPING, NULL);
+        return;
+    }
+    if (!token_is(old->fence.token, reserved) || !old->fence.stopped) {
+        if (waited_us > timeout_us + 10 * 1000000)
+            lead_fence(turn, WHY_SWITCHOVER_SILENT, "the old primary did not stop during the switchover");
+        else
+            lead_because(turn, WHY_SWITCHOVER_STOPPING, old->waiting);
+        return;
+    }
+    if (!old->fence.clean || !old->fence.data) {
+        elect_back(turn, old, "the old primary did not stop cleanly");
+    } else if (target && target->pg_state == PG_STANDBY && !target->lagging &&
+               target->timeline.no == old->fence.timeline.no && lsn_cmp(target->end, old->fence.end) >= 0) {
+        struct ranking ranking = {
+            .winner = operation->to, .timeline = old->fence.timeline, .position = old->fence.end
+        };
+        elect(turn, &ranking, reserved, old->start_no, WHY_ELECT);
+    } else if (waited_us > timeout_us || (!target && waited_us > lead_failure_us(turn))) {
+        elect_back(turn, old, "the target did not receive the shutdown checkpoint in time");
+    } else {
+        lead_because(turn, WHY_SWITCHOVER_RECEIVING, NULL);
+    }
+}

@@ -1,0 +1,225 @@
+/*
+ * node.c - what one member does with its own PostgreSQL: the ladder of node_decide() and what its rungs share.
+ *
+ * The order matters: who may not write stops before anything else is considered; a fence comes before any role; a role
+ * is what the committed state says, never what PostgreSQL happens to be (design 5.1 to 5.5).
+ */
+#include "core/node.h"
+
+void node_because(struct node_turn *turn, enum why why, const char *detail)
+{
+    turn->plan->why = why;
+    (void)text_copy(turn->plan->waiting, sizeof turn->plan->waiting, detail ? detail : "");
+}
+
+struct pg_action *node_want(struct node_turn *turn, enum act_kind kind, int64_t timeout_us,
+                            const struct pg_conf *conf)
+{
+    struct pg_action *action = &turn->plan->action;
+
+    *action = (struct pg_action){ .kind = kind, .timeout_us = timeout_us, .token = turn->cluster->token };
+    if (conf)
+        action->conf = *conf;
+    return action;
+}
+
+struct command *node_propose(struct node_turn *turn, enum command_kind kind)
+{
+    struct command *command = &turn->plan->commands[turn->plan->command_count];
+
+    assert(turn->plan->command_count < PLAN_COMMANDS);
+    turn->plan->command_count++;
+    *command = (struct command){ .kind = kind, .node_id = turn->view->node_id, .token = turn->cluster->token };
+    return command;
+}
+
+void node_kill(struct node_turn *turn, enum why why)
+{
+    turn->plan->guard = WISH_PRIMARY;
+    turn->plan->guard_kill_at_us = turn->now_us;
+    (void)node_want(turn, ACT_KILL, STOP_TIMEOUT_US, NULL);
+    node_because(turn, why, NULL);
+}
+
+void node_conf_detached(const struct node_turn *turn, struct pg_conf *conf)
+{
+    *conf = (struct pg_conf){ .token = turn->cluster->token };
+    sync_conf(turn->cluster, turn->view->node_id, conf);
+}
+
+void node_conf_follow(const struct node_turn *turn, struct pg_conf *conf)
+{
+    const struct member *primary = cluster_member(turn->cluster, turn->cluster->primary.node_id);
+
+    node_conf_detached(turn, conf);
+    conf->upstream = turn->cluster->primary.node_id;
+    if (primary)
+        (void)text_copy(conf->upstream_conninfo, sizeof conf->upstream_conninfo, primary->conninfo);
+    (void)snprintf(conf->slot, sizeof conf->slot, "repmgr_slot_%d", turn->view->node_id);
+}
+
+bool node_pg_runs(const struct pg_seen *pg)
+{
+    return pg->state == PG_STARTING || pg->state == PG_STANDBY || pg->state == PG_PRIMARY || pg->state == PG_ORPHANS;
+}
+
+bool node_lease_valid(const struct node_turn *turn)
+{
+    return lease_valid(&turn->view->lease, turn->cluster, turn->now_us);
+}
+
+bool node_guard_armed(const struct node_turn *turn)
+{
+    return turn->view->guard_alive && turn->view->guard_mode == WISH_PRIMARY &&
+           turn->view->guard_kill_at_us > turn->now_us;
+}
+
+bool node_detached(const struct node_turn *turn)
+{
+    const struct pg_seen *pg = &turn->view->pg;
+
+    return pg->conf_present && pg->conf_loaded && pg->conf.upstream == 0 &&
+           token_is(pg->conf.token, turn->cluster->token) && !pg->receiver;
+}
+
+bool node_lags(const struct cluster *cluster, const struct pg_seen *pg)
+{
+    return pg->timeline.no > cluster->timeline_max.no;
+}
+
+uint64_t node_slots(const struct cluster *cluster, int32_t node_id)
+{
+    uint64_t mix = 14695981039346656037u;
+
+    for (uint32_t i = 0; i < cluster->member_count; i++)
+        if (cluster->members[i].kind == NODE_DATA && cluster->members[i].node_id != node_id)
+            mix = (mix ^ (uint64_t)cluster->members[i].node_id) * 1099511628211u;
+    return mix;
+}
+
+bool node_keep_slots(struct node_turn *turn, enum why why)
+{
+    const struct node_view *view = turn->view;
+
+    if (view->slots_at_us != 0 && view->slots_for == node_slots(turn->cluster, view->node_id) &&
+        turn->now_us - view->slots_at_us < SLOTS_EVERY_US)
+        return false;
+    struct pg_action *action = node_want(turn, ACT_SLOTS, START_TIMEOUT_US, NULL);
+    for (uint32_t i = 0; i < turn->cluster->member_count; i++) {
+        const struct member *member = &turn->cluster->members[i];
+        if (member->kind == NODE_DATA && member->node_id != view->node_id)
+            (void)snprintf(action->slots[action->slot_count++], NAME_SIZE, "repmgr_slot_%d", member->node_id);
+    }
+    node_because(turn, why, NULL);
+    return true;
+}
+
+/* A data directory without identity gets one; the log learns of every new one before anybody counts on it. */
+static void announce_directory(struct node_turn *turn)
+{
+    const struct node_view *view = turn->view;
+    bool whole = view->pg.state != PG_UNKNOWN && view->pg.state != PG_ABSENT;
+    bool reworked = view->acting == ACT_REWIND || view->acting == ACT_CLONE;
+
+    if (view->directory.no == 0 && whole && !reworked)
+        turn->plan->new_identity = true;
+    if (view->directory.no != 0 && !directory_is(view->directory, turn->self->directory) &&
+        !cluster_is_primary(turn->cluster, view->node_id))
+        node_propose(turn, COMMAND_DIRECTORY)->directory = view->directory;
+}
+
+static void decide_role(struct node_turn *turn)
+{
+    const struct cluster *cluster = turn->cluster;
+    bool mine = cluster->primary.node_id == turn->view->node_id;
+
+    if (turn->view->pg.state == PG_UNKNOWN)
+        node_because(turn, WHY_ACTING, "PostgreSQL has not been looked at yet");
+    else if (cluster->pause == PAUSE_ON && !(mine && node_pg_runs(&turn->view->pg)))
+        node_because(turn, WHY_PAUSED, NULL);
+    else if (cluster_fenced(cluster) && mine)
+        node_fenced_primary(turn);
+    else if (cluster_fenced(cluster))
+        node_fenced_standby(turn);
+    else if (mine && cluster->operation.kind == OPERATION_SWITCHOVER && cluster->primary.phase == PRIMARY_ACTIVE)
+        node_switchover_primary(turn);
+    else if (mine && cluster->primary.phase == PRIMARY_ELECTED)
+        node_elected(turn);
+    else if (mine)
+        node_primary(turn);
+    else
+        node_standby(turn);
+}
+
+static bool urgent(enum act_kind kind)
+{
+    return kind == ACT_KILL || kind == ACT_STOP || kind == ACT_DETACH;
+}
+
+/* How long to leave a failed action alone before it is tried again. */
+static int64_t backoff_us(const struct node_view *view)
+{
+    int64_t wait_us = 100000;
+
+    for (uint32_t i = 1; i < view->failed_count && wait_us < 10000000; i++)
+        wait_us *= 2;
+    return view->failed_kind == ACT_KILL ? 100000 : wait_us;
+}
+
+/* One action at a time: an urgent wish ends the running one, any other waits for it. */
+static void hold_action(struct node_turn *turn)
+{
+    const struct node_view *view = turn->view;
+    struct pg_action *action = &turn->plan->action;
+
+    if (view->acting != ACT_NONE) {
+        bool over_stop = view->acting == ACT_KILL || (view->acting == ACT_STOP && action->kind != ACT_KILL);
+        bool same = view->acting == action->kind && token_is(view->acting_conf.token, action->conf.token);
+        turn->plan->cancel = urgent(action->kind) && !same && !over_stop && !view->acting_cancelled;
+        action->kind = ACT_NONE;
+        return;
+    }
+    if (action->kind == ACT_NONE || view->failed_at_us == 0 || action->kind != view->failed_kind)
+        return;
+    int64_t again_us = view->failed_at_us + backoff_us(view);
+    if (turn->now_us < again_us) {
+        action->kind = ACT_NONE;
+        turn->plan->forget_directory = false;
+        if (again_us < turn->plan->wake_at_us)
+            turn->plan->wake_at_us = again_us;
+    }
+}
+
+void node_decide(const struct cluster *cluster, const struct node_view *view, int64_t now_us, struct node_plan *plan)
+{
+    struct node_turn turn = {
+        .cluster = cluster,
+        .view = view,
+        .self = cluster_member(cluster, view->node_id),
+        .now_us = now_us,
+        .plan = plan,
+    };
+
+    *plan = (struct node_plan){ .guard = WISH_LEAVE, .wake_at_us = now_us + 1000000 };
+    if (cluster->cluster_id == 0) {
+        node_because(&turn, WHY_NOT_FOUNDED, NULL);
+        return;
+    }
+    if (!turn.self || turn.self->raft_id != view->raft_id) {
+        node_because(&turn, WHY_NOT_ADMITTED, NULL);
+        return;
+    }
+    if (!view->hello) {
+        node_because(&turn, WHY_HELLO, NULL);
+        return;
+    }
+    if (view->kind == NODE_WITNESS) {
+        node_because(&turn, WHY_WITNESS, NULL);
+        return;
+    }
+    announce_directory(&turn);
+    if (node_lags(cluster, &view->pg) && view->pg.state != PG_ABSENT)
+        node_propose(&turn, COMMAND_RESERVE)->timeline = view->pg.timeline;
+    decide_role(&turn);
+    hold_action(&turn);
+}

@@ -1,0 +1,136 @@
+/*
+ * node_fence.c - a member under a FENCE that it has applied (design 5.3 step 2; R4, R5, R13).
+ *
+ * The old primary gives up its lease and everything pending and stops at once; only then it reports, and only while the
+ * leader asks for it, it comes up without an upstream to learn its end of WAL. A standby cuts itself off for good and
+ * reports its end of WAL on disk. What is reported is derived from the newest look each time, so a receiver that is
+ * seen later takes the report back by itself.
+ */
+#include "core/node.h"
+
+static void report_data(struct node_turn *turn)
+{
+    const struct pg_seen *pg = &turn->view->pg;
+    struct fence_report *report = &turn->plan->fence;
+
+    report->data = true;
+    report->directory = turn->view->directory;
+    report->timeline = pg->timeline;
+    report->end = pg->end;
+}
+
+static void carry_report(struct node_turn *turn, struct token token)
+{
+    struct fence_report *report = &turn->plan->fence;
+
+    report->token = token;
+    if (token_is(turn->view->fence.token, token)) {
+        report->stopped = turn->view->fence.stopped;
+        report->clean = turn->view->fence.clean;
+    }
+}
+
+/* Brings the server up without an upstream and finds its end of WAL. */
+static void reveal_end(struct node_turn *turn)
+{
+    const struct pg_seen *pg = &turn->view->pg;
+    struct pg_conf conf;
+
+    node_conf_detached(turn, &conf);
+    if (pg->state == PG_ABSENT) {
+        node_because(turn, WHY_NO_DATA, NULL);
+    } else if (pg->state == PG_STOPPED) {
+        (void)node_want(turn, ACT_START_STANDBY, REPLAY_TIMEOUT_US, &conf);
+        node_because(turn, WHY_FENCED_DETACH, "starts without an upstream");
+    } else if (!node_detached(turn)) {
+        (void)node_want(turn, ACT_DETACH, START_TIMEOUT_US, &conf);
+        node_because(turn, WHY_FENCED_DETACH, NULL);
+    } else if (pg->state == PG_STANDBY && pg->end_final && turn->view->directory.no != 0) {
+        report_data(turn);
+        node_because(turn, WHY_FENCED_REPORTED, NULL);
+    } else {
+        turn->plan->look = true;
+        node_because(turn, WHY_FENCED_END, NULL);
+    }
+}
+
+void node_fenced_primary(struct node_turn *turn)
+{
+    const struct node_view *view = turn->view;
+
+    carry_report(turn, turn->cluster->token);
+    if (!turn->plan->fence.stopped && node_pg_runs(&view->pg)) {
+        node_kill(turn, WHY_FENCED_PRIMARY);
+        return;
+    }
+    if (!turn->plan->fence.stopped && view->acting != ACT_NONE) {
+        /* Something pending might still start a server: it is given up before anything is said. */
+        node_kill(turn, WHY_FENCED_PRIMARY);
+        return;
+    }
+    turn->plan->fence.stopped = true;
+    turn->plan->guard = WISH_STANDBY;
+    if (view->pg.state == PG_PRIMARY)
+        node_kill(turn, WHY_ROGUE);
+    else if (view->want_primary_data)
+        reveal_end(turn);
+    else
+        node_because(turn, WHY_FENCED_STOPPED, NULL);
+}
+
+void node_fenced_standby(struct node_turn *turn)
+{
+    carry_report(turn, turn->cluster->token);
+    turn->plan->fence.stopped = false;
+    if (turn->view->pg.state == PG_PRIMARY) {
+        node_kill(turn, WHY_ROGUE);
+        return;
+    }
+    turn->plan->guard = WISH_STANDBY;
+    reveal_end(turn);
+}
+
+/*
+ * The reserved token's report of a switchover: the old primary keeps its lease while it checkpoints and stops in good
+ * order. A stop that was not clean is said to be so; the leader then elects it again (design 5.4; R21, R27).
+ */
+void node_switchover_primary(struct node_turn *turn)
+{
+    const struct node_view *view = turn->view;
+    const struct operation *operation = &turn->cluster->operation;
+    struct token reserved = { turn->cluster->token.no + 1 };
+
+    carry_report(turn, reserved);
+    if (node_pg_runs(&view->pg) && !turn->plan->fence.stopped) {
+        turn->plan->lease = true;
+        if (lease_valid(&view->lease, turn->cluster, turn->now_us)) {
+            turn->plan->guard = WISH_PRIMARY;
+            turn->plan->guard_kill_at_us = lease_kill_at_us(&view->lease, turn->cluster);
+        }
+        if (view->pg.state == PG_PRIMARY && view->checkpointed_for != operation->at) {
+            (void)node_want(turn, ACT_CHECKPOINT, (int64_t)operation->timeout_ms * 500, NULL);
+            node_because(turn, WHY_SWITCHOVER_STOP, "checkpoint, still open");
+            return;
+        }
+        struct pg_action *stop = node_want(turn, ACT_STOP, STOP_TIMEOUT_US, NULL);
+        stop->stop_fast_us = (int64_t)operation->timeout_ms * 500;
+        node_because(turn, WHY_SWITCHOVER_STOP, NULL);
+        return;
+    }
+    if (view->acting != ACT_NONE || node_pg_runs(&view->pg)) {
+        node_because(turn, WHY_SWITCHOVER_STOP, NULL);
+        return;
+    }
+    turn->plan->guard = WISH_STANDBY;
+    turn->plan->fence.stopped = true;
+    turn->plan->fence.clean = view->pg.clean && view->pg.end_final;
+    if (turn->plan->fence.clean)
+        report_data(turn);
+    else {
+        /* A lower bound; it meets the demands as the directory it is, and only it can be elected from it. */
+        turn->plan->fence.directory = view->directory;
+        turn->plan->fence.timeline = view->pg.timeline;
+        turn->plan->fence.end = view->pg.end;
+    }
+    node_because(turn, WHY_SWITCHOVER_WAIT, NULL);
+}

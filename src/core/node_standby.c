@@ -1,0 +1,205 @@
+/*
+ * node_standby.c - a member that is not the primary: start, compare, follow, rewind, clone (design 5.5, 5.6).
+ *
+ * A standby is pointed at a primary only once its own end of WAL lies on that primary's history: PostgreSQL compares
+ * bare LSNs, and a diverged standby acknowledges what it lacks (R6). The settings file says under which token it was
+ * pointed at whom; under the present token nothing needs to be compared again, since streaming only extends it.
+ */
+#include "core/node.h"
+
+#include "core/history.h"
+
+enum comparison { COMPARE_UNKNOWN, COMPARE_FOLLOW, COMPARE_DIVERGED };
+
+static bool attached(const struct node_turn *turn)
+{
+    const struct pg_conf *conf = &turn->view->pg.conf;
+
+    return turn->view->pg.conf_present && conf->upstream == turn->cluster->primary.node_id &&
+           token_is(conf->token, turn->cluster->primary.token);
+}
+
+/* Those who reported under this fence were compared by the election itself. */
+static bool compared_by_election(const struct node_turn *turn)
+{
+    const struct fence_report *report = &turn->view->fence;
+    const struct primary *primary = &turn->cluster->primary;
+
+    return token_is(report->token, primary->token) && report->data &&
+           directory_is(report->directory, turn->view->directory) &&
+           report->timeline.no == primary->from_timeline.no && lsn_cmp(report->end, primary->position) <= 0 &&
+           lsn_cmp(report->end, turn->view->pg.end) == 0;
+}
+
+/* The primary's own report, of the life and timeline that the log speaks of. */
+static const struct report *primary_report(const struct node_turn *turn)
+{
+    const struct report *report = turn->view->primary;
+    const struct primary *primary = &turn->cluster->primary;
+
+    if (!report || primary->phase != PRIMARY_ACTIVE || report->node_id != primary->node_id ||
+        !token_is(report->token, primary->token) || report->pg_state != PG_PRIMARY ||
+        report->timeline.no != primary->timeline.no)
+        return NULL;
+    return report;
+}
+
+static enum comparison compare(const struct node_turn *turn)
+{
+    const struct pg_seen *pg = &turn->view->pg;
+    const struct report *primary = primary_report(turn);
+    bool final = pg->end_final && !pg->receiver;
+
+    if (token_is(turn->view->diverged_under, turn->cluster->primary.token))
+        return COMPARE_DIVERGED;
+    if (final && compared_by_election(turn))
+        return COMPARE_FOLLOW;
+    if (!final || !primary)
+        return COMPARE_UNKNOWN;
+    if (pg->timeline.no == primary->timeline.no && lsn_cmp(pg->end, primary->end) > 0)
+        return COMPARE_UNKNOWN;
+    if (cluster_timeline_foreign(turn->cluster, pg->timeline))
+        return COMPARE_DIVERGED;
+    return history_contains(&primary->history, primary->timeline, pg->timeline, pg->end) ? COMPARE_FOLLOW
+                                                                                         : COMPARE_DIVERGED;
+}
+
+/* Rewind or clone from the active primary; both give the directory a new identity. */
+static void rework(struct node_turn *turn, enum act_kind kind, enum why why)
+{
+    const struct member *primary = cluster_member(turn->cluster, turn->cluster->primary.node_id);
+    struct pg_conf conf;
+
+    if (!primary_report(turn) || !primary) {
+        node_because(turn, WHY_STANDBY_COMPARE, "the primary has not reported yet");
+        return;
+    }
+    node_conf_follow(turn, &conf);
+    struct pg_action *action = node_want(turn, kind, REPLAY_TIMEOUT_US, &conf);
+    (void)text_copy(action->source_conninfo, sizeof action->source_conninfo, primary->conninfo);
+    turn->plan->forget_directory = turn->view->acting == ACT_NONE;
+    node_because(turn, why, NULL);
+}
+
+static void diverged(struct node_turn *turn)
+{
+    const struct node_view *view = turn->view;
+    bool rewind_fails = view->failed_kind == ACT_REWIND && view->failed_count >= 2;
+
+    turn->plan->diverged_under = turn->cluster->primary.token;
+    if (view->rejoin == REJOIN_FOLLOW) {
+        node_because(turn, WHY_STANDBY_DIVERGED, "rejoin=follow");
+        return;
+    }
+    if (node_pg_runs(&view->pg)) {
+        node_want(turn, ACT_STOP, STOP_TIMEOUT_US, NULL)->stop_fast_us = 10000000;
+        node_because(turn, WHY_STANDBY_REWIND, "stops first");
+        return;
+    }
+    if (view->rejoin == REJOIN_CLONE && (rewind_fails || view->failed_kind == ACT_CLONE || !view->pg.can_rewind))
+        rework(turn, ACT_CLONE, WHY_STANDBY_CLONE);
+    else
+        rework(turn, ACT_REWIND, WHY_STANDBY_REWIND);
+}
+
+static void start(struct node_turn *turn)
+{
+    const struct node_view *view = turn->view;
+    struct pg_conf conf;
+    enum comparison comparison = attached(turn) ? COMPARE_FOLLOW : compare(turn);
+
+    if (comparison == COMPARE_DIVERGED) {
+        diverged(turn);
+        return;
+    }
+    if (comparison == COMPARE_FOLLOW || token_is(view->rewound_under, turn->cluster->primary.token))
+        node_conf_follow(turn, &conf);
+    else
+        node_conf_detached(turn, &conf);
+    (void)node_want(turn, ACT_START_STANDBY, REPLAY_TIMEOUT_US, &conf);
+    node_because(turn, WHY_STANDBY_START, NULL);
+}
+
+static void follow_or_rework(struct node_turn *turn)
+{
+    const struct pg_seen *pg = &turn->view->pg;
+    struct pg_conf conf;
+
+    switch (compare(turn)) {
+    case COMPARE_FOLLOW:
+        node_conf_follow(turn, &conf);
+        (void)node_want(turn, ACT_CONFIGURE, RELOAD_TIMEOUT_US, &conf);
+        node_because(turn, WHY_STANDBY_FOLLOW, NULL);
+        break;
+    case COMPARE_DIVERGED:
+        diverged(turn);
+        break;
+    case COMPARE_UNKNOWN:
+        node_conf_detached(turn, &conf);
+        if (!pg->conf_present || pg->conf.upstream != 0 || pg->receiver)
+            (void)node_want(turn, ACT_DETACH, START_TIMEOUT_US, &conf);
+        turn->plan->look = true;
+        node_because(turn, WHY_STANDBY_COMPARE, NULL);
+        break;
+    }
+}
+
+static void keep_standby(struct node_turn *turn)
+{
+    const struct pg_seen *pg = &turn->view->pg;
+    struct pg_conf conf;
+
+    node_conf_follow(turn, &conf);
+    bool level = pg->conf.demand_version == conf.demand_version && pg->conf.sync_count == conf.sync_count &&
+                 pg->conf.sync_name_count == conf.sync_name_count;
+    if (!level || !pg->conf_loaded) {
+        (void)node_want(turn, ACT_CONFIGURE, RELOAD_TIMEOUT_US, &conf);
+        node_because(turn, WHY_STANDBY_FOLLOW, "brings its settings in line");
+    } else if (!node_keep_slots(turn, WHY_STANDBY_SLOTS)) {
+        node_because(turn, WHY_STANDBY, NULL);
+    }
+}
+
+void node_standby(struct node_turn *turn)
+{
+    const struct node_view *view = turn->view;
+
+    /* Reported under this election's fence: the comparison still needs it. */
+    if (token_is(view->fence.token, turn->cluster->primary.token))
+        turn->plan->fence = view->fence;
+    if (view->pg.state == PG_PRIMARY) {
+        node_kill(turn, WHY_ROGUE);
+        return;
+    }
+    turn->plan->guard = WISH_STANDBY;
+    if (node_lags(turn->cluster, &view->pg)) {
+        node_because(turn, WHY_LAGGING, NULL);
+        return;
+    }
+    switch (view->pg.state) {
+    case PG_ABSENT:
+        if (view->rejoin == REJOIN_CLONE)
+            rework(turn, ACT_CLONE, WHY_STANDBY_CLONE);
+        else
+            node_because(turn, WHY_NO_DATA, NULL);
+        break;
+    case PG_STOPPED:
+        start(turn);
+        break;
+    case PG_ORPHANS:
+        (void)node_want(turn, ACT_KILL, STOP_TIMEOUT_US, NULL);
+        node_because(turn, WHY_STANDBY_START, "ends what is left of the old server");
+        break;
+    case PG_STANDBY:
+        if (attached(turn))
+            keep_standby(turn);
+        else
+            follow_or_rework(turn);
+        break;
+    case PG_STARTING:
+    case PG_PRIMARY:
+    case PG_UNKNOWN:
+        node_because(turn, WHY_STANDBY_START, NULL);
+        break;
+    }
+}
