@@ -51,6 +51,7 @@ class Writer:
     def __init__(self, cluster, serial, nodes, pinned=False, pause_ms=5, limit_ms=200):
         self.first = serial * WRITER_SPAN + 1
         self.pinned = pinned
+        self.nodes = list(nodes)
         self.name = f"writer-{serial}" + (f"-{nodes[0].name}" if pinned else "")
         host = nodes[0].host if pinned else cluster.client
         self.record = host.path(f"{self.name}.acks")
@@ -96,6 +97,10 @@ class Load:
             self.writers += [Writer(cluster, serial + 1 + index, [node], pinned=True, pause_ms=10)
                              for index, node in enumerate(cluster.data_nodes)]
         self.begun_us = now_us()
+
+    def pinned(self, node):
+        """The writer that is pinned to this node."""
+        return next(writer for writer in self.writers if writer.pinned and writer.nodes == [node])
 
     def stop(self):
         for writer in self.writers:

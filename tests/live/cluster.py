@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 
 from place import alive, send
 from shell import Failure, now_us, wait_for, write_file
@@ -14,6 +15,7 @@ PG_PORT = 5432
 CLONE_S = 60
 REGISTER_S = 60
 START_S = 30
+ASK_S = 20
 SETTLE_S = 60
 
 LOCAL_CONF = """# What differs between the hosts of a test; the data directory of each includes its own.
@@ -81,7 +83,7 @@ class Node:
     # --- configuration ---
 
     def configure(self, join=(), **settings):
-        """Writes raftmgr.conf; later settings replace and add to those of before."""
+        """Writes raftmgr.conf; later settings replace and add to those of before. join: nodes, or host:port."""
         self.settings.update(settings)
         lines = {
             "node_id": self.number, "node_name": self.name, "node_kind": self.kind,
@@ -90,19 +92,23 @@ class Node:
             "secret_file": self.host.path("secret"), "log_level": "DEBUG" if self.cluster.debug else "INFO",
         }
         if join:
-            lines["join"] = ",".join(node.peer for node in join)
+            lines["join"] = ",".join(node if isinstance(node, str) else node.peer for node in join)
         if self.is_data:
             lines.update(conninfo=self.conninfo, data_directory=self.data, pg_bindir=self.cluster.pg,
                          replication_user="repmgr", passfile=self.host.path("passfile"))
             write_file(self.host.path("passfile"), f"*:*:*:repmgr:{self.cluster.password}\n", 0o600,
                        self.host.place.owner)
-            write_file(self.host.path("local.conf"), LOCAL_CONF.format(
-                listen=self.host.address, port=self.pg_port, sockets=self.host.path("sockets"),
-                log=self.host.path("log")), 0o644, self.host.place.owner)
+            self.write_local_conf()
         lines.update(self.cluster.settings)
         lines.update(self.settings)
         write_file(self.conf, "".join(f"{name}='{value}'\n" for name, value in lines.items() if value is not None),
                    0o644, self.host.place.owner)
+
+    def write_local_conf(self, more=""):
+        """PostgreSQL's settings of this host, and more of them."""
+        write_file(self.host.path("local.conf"), LOCAL_CONF.format(
+            listen=self.host.address, port=self.pg_port, sockets=self.host.path("sockets"),
+            log=self.host.path("log")) + more, 0o644, self.host.place.owner)
 
     # --- programs ---
 
@@ -138,14 +144,32 @@ class Node:
         except ValueError:
             return None
 
+    def ask(self, command, **arguments):
+        """One request over the control socket, without rmctl; returns the result."""
+        with socket.socket(socket.AF_UNIX) as stream:
+            stream.settimeout(ASK_S)
+            stream.connect(self.host.path("run", "control.sock"))
+            stream.sendall(json.dumps({"command": command, "protocol": 1, **arguments}).encode() + b"\n")
+            for line in stream.makefile("r", encoding="utf-8"):
+                answer = json.loads(line)
+                if "ok" in answer:
+                    if not answer["ok"]:
+                        raise Failure(f"{command} {arguments}: {answer}")
+                    return answer.get("result")
+        raise Failure(f"{command} {arguments}: the daemon hung up")
+
     def pg_ctl(self, *words, **kwargs):
         return self.host.run([os.path.join(self.cluster.pg, "pg_ctl"), "-D", self.data, *words], **kwargs)
 
+    def psql(self, database):
+        """The command line of a superuser's psql over the node's own socket."""
+        return [os.path.join(self.cluster.pg, "psql"), "-X", "-h", self.host.path("sockets"), "-p", str(self.pg_port),
+                "-U", "postgres", "-d", database]
+
     def sql(self, query, database="repmgr", timeout_s=10):
         """Rows of a query as lists of text, asked as the superuser over the node's own socket."""
-        done = self.host.run([os.path.join(self.cluster.pg, "psql"), "-XAtq", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-h",
-                              self.host.path("sockets"), "-p", str(self.pg_port), "-U", "postgres", "-d", database,
-                              "-c", query], timeout_s=timeout_s)
+        done = self.host.run(self.psql(database) + ["-Atq", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-c", query],
+                             timeout_s=timeout_s)
         return [line.split("\t") for line in done.stdout.splitlines()]
 
     def value(self, query, **kwargs):
@@ -210,13 +234,12 @@ class Node:
 class Cluster:
     """Founds a cluster of data nodes and witnesses, and says what state it is in."""
 
-    def __init__(self, place, build, data=2, witnesses=1, debug=False, say=lambda text: None, **settings):
+    def __init__(self, place, build, data=2, witnesses=1, debug=False, **settings):
         self.place = place
         self.pg = pg_bindir()
         self.bin = place.install(build)
         self.password = "live"
         self.debug = debug
-        self.say = say
         self.settings = settings
         self.base_port = 20000 + os.getpid() % 120 * 100
         self.nodes = []
@@ -225,6 +248,10 @@ class Cluster:
             name = f"n{number}" if is_data else f"w{number - data}"
             self.nodes.append(Node(self, number, name, "data" if is_data else "witness"))
         self.client = place.host("client")
+
+    def stranger(self, number, name, kind="data"):
+        """A further host that is no member: to be joined, or turned away."""
+        return Node(self, number, name, kind)
 
     @property
     def durability(self):
@@ -281,6 +308,12 @@ class Cluster:
         """Starts PostgreSQL without raftmgr."""
         node.pg_ctl("-w", "-l", node.host.path("log", "start.log"), "start", timeout_s=START_S)
 
+    def start_replica(self, node, source):
+        """An ordinary asynchronous standby, without raftmgr."""
+        node.host.run(["env", f"PGPASSFILE={node.host.path('passfile')}", os.path.join(self.pg, "pg_basebackup"), "-D",
+                       node.data, "-R", "-X", "stream", "-c", "fast", "-d", source.conninfo])
+        self.start_plain(node)
+
     def found(self):
         """The whole way from nothing to a cluster of all nodes."""
         first = self.nodes[0]
@@ -290,8 +323,7 @@ class Cluster:
         self.make_secret()
         first.start_daemon()
         self.wait_control(first)
-        self.say(f"{first.name}: rmctl primary register")
-        self.registered = first.rmctl("primary", "register", timeout_s=REGISTER_S)
+        first.rmctl("primary", "register", timeout_s=REGISTER_S)
         for node in self.nodes[1:]:
             self.join(node)
         self.wait_settled()
@@ -303,11 +335,12 @@ class Cluster:
 
     def share_secret(self):
         """Copies the first node's secret to the others, as the operator does."""
-        first = self.nodes[0]
-        with open(first.host.path("secret"), encoding="ascii") as file:
-            text = file.read()
         for node in self.nodes[1:]:
-            write_file(node.host.path("secret"), text, 0o600, self.place.owner)
+            self.share_secret_with(node)
+
+    def share_secret_with(self, node):
+        with open(self.nodes[0].host.path("secret"), encoding="ascii") as file:
+            write_file(node.host.path("secret"), file.read(), 0o600, self.place.owner)
 
     def wait_control(self, node):
         def answers():
@@ -316,21 +349,19 @@ class Cluster:
             return node.status()
         return wait_for(f"{node.name}'s daemon to answer rmctl", answers, START_S)
 
-    def clone(self, node, source, *options):
+    def clone(self, node, source, *options, check=True):
+        """Runs rmctl standby clone on the node's host."""
         where = ["-h", source.host.address, "-p", str(source.pg_port), "-U", "repmgr", "-d", "repmgr"]
-        return node.host.run([self.program("rmctl"), *where, "-f", node.conf, "standby", "clone", *options],
+        return node.host.run([self.program("rmctl"), *where, "-f", node.conf, "standby", "clone", *options], check,
                              timeout_s=CLONE_S)
 
-    def join(self, node, force=False):
+    def join(self, node):
         """Clones (a data node), starts the daemon and registers the node."""
         if node.is_data:
-            self.say(f"{node.name}: rmctl standby clone")
             self.clone(node, self.primary() or self.nodes[0], "--fast-checkpoint")
         node.start_daemon()
         self.wait_control(node)
-        words = ["standby" if node.is_data else "witness", "register"] + (["--force"] if force else [])
-        self.say(f"{node.name}: rmctl {' '.join(words)}")
-        node.rmctl(*words, timeout_s=REGISTER_S)
+        return node.rmctl("standby" if node.is_data else "witness", "register", timeout_s=REGISTER_S)
 
     # --- what state it is in ---
 

@@ -83,7 +83,8 @@ def build_directory():
 def under_reaper():
     """Starts this program again below `reaper`, so that killed servers do not stay zombies.
 
-    Returns the build directory. SIGTERM and SIGHUP then raise KeyboardInterrupt as SIGINT does, so that everything is cleaned up.
+    Returns the build directory. SIGTERM and SIGHUP then raise KeyboardInterrupt as SIGINT does: everything is cleaned
+    up.
     """
     build = build_directory()
     for name in ("raftmgrd", "rmctl", "raftmgr-guard", "writer", "reaper"):

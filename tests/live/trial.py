@@ -3,7 +3,7 @@
 import signal
 import time
 
-from acks import Load, Writer, longest_gap, lost_rows, outcomes, overlap_us
+from acks import Load, longest_gap, lost_rows, outcomes, overlap_us
 from shell import Failure, ms, now_us, wait_for
 
 FAILOVER_S = 20     # far above what is measured: a failover that takes longer has gone wrong
@@ -169,7 +169,3 @@ class Trial:
                 writer.process.kill()
                 writer.process.wait()
 
-    def pinned(self, node):
-        """The writer that is pinned to this node."""
-        return next(writer for writer in self.load.writers
-                    if isinstance(writer, Writer) and writer.pinned and writer.name.endswith(f"-{node.name}"))

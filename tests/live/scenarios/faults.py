@@ -53,7 +53,7 @@ def partitioned(trial):
     trial.failover()
     trial.all_silent(trial.primary)
     trial.silence(max(0, CUT_S - (now_us() - cut_us) / 1e6))
-    if any(row.sent_us > cut_us + 2 * LEASE_S * 1_000_000 for row in trial.pinned(trial.primary).acks()):
+    if any(row.sent_us > cut_us + 2 * LEASE_S * 1_000_000 for row in trial.load.pinned(trial.primary).acks()):
         raise Failure(f"{trial.primary.name} acknowledged writes long after its lease")
 
 

@@ -1,0 +1,229 @@
+"""Bad input: each gets one clear error that says what to do, and nothing is lost or half done."""
+
+import os
+import shutil
+
+from cluster import Cluster
+from shell import Failure, now_us, run, wait_for, write_file
+from trial import Trial, scenario
+
+REFUSE_S = 15
+STATE_MB = 64
+
+
+def refused(done, *words):
+    """Holds that a program ended in an error that names these words, told once."""
+    text = done.stderr + done.stdout
+    if done.returncode == 0:
+        raise Failure(f"{' '.join(done.args)} was accepted: {text}")
+    for word in words:
+        if word not in text:
+            raise Failure(f"the error does not say '{word}': {text}")
+    errors = [line for line in text.splitlines() if "ERROR" in line or " error " in line]
+    if len(errors) > 1:
+        raise Failure(f"more than one error: {text}")
+
+
+def start_refused(node, *words):
+    """Starts a daemon that must end with such an error."""
+    refused(node.host.run([node.cluster.program("raftmgrd"), "-f", node.conf], check=False, timeout_s=REFUSE_S), *words)
+
+
+def waits(node, *words):
+    """Holds that the daemon runs, is no member, and says what it waits for."""
+    def says():
+        if not node.daemon_runs():
+            raise Failure(f"the daemon ended: {node.log_tail(5)}")
+        status = node.status() or {}
+        text = str(status.get("waiting_for"))
+        if status.get("state") == "member":
+            raise Failure("it became a member")
+        missing = [word for word in words if word not in text]
+        if missing:
+            raise Failure(f"it waits for '{text}', which says nothing of {missing}")
+        return True
+    wait_for(f"{node.name} to say why it is not admitted", says, REFUSE_S)
+
+
+def turned_away(trial, node, *words):
+    """Starts a stranger that must neither be admitted nor disturb the cluster, and removes it."""
+    trial.fault_us = trial.load.begun_us
+    node.start_daemon()
+    waits(node, *words)
+    status = trial.cluster.status()
+    if node.peer in [member.get("address") for member in status["members"]]:
+        raise Failure(f"the stranger is a member: {status['members']}")
+    trial.no_failover()
+    node.host.kill()
+
+
+@scenario(durability=())
+def bad_configuration(stage, note):
+    """unreadable, wrong and contradictory configuration files: the daemon refuses to start with a reason"""
+    cluster = Cluster(stage.new_place(), stage.build, data=1, witnesses=0)
+    node = cluster.nodes[0]
+    node.configure()
+    write_file(node.host.path("secret"), "0" * 64 + "\n", 0o600, cluster.place.owner)
+    cases = [
+        ({"lease_ttl": "500ms", "guard_kill_time": "600ms"}, "guard_kill_time"),
+        ({"failure_timeout": "1h"}, "failure_timeout"),
+        ({"durability": "sometimes"}, "durability"),
+        ({"node_id": "zero"}, "node_id"),
+        ({"node_name": None}, "node_name"),
+        ({"conninfo": None}, "conninfo"),
+        ({"raft_heartbeat": "2s"}, "raft_heartbeat"),
+        ({"secret_file": "/does/not/exist"}, "/does/not/exist"),
+        ({"state_directory": "/proc/nothing"}, "/proc/nothing"),
+        ({"lease_tll": "4s"}, "lease_tll"),
+    ]
+    for settings, word in cases:
+        node.settings = {}
+        node.configure(**settings)
+        start_refused(node, word)
+    os.chmod(node.host.path("secret"), 0o644)
+    node.settings = {}
+    node.configure()
+    start_refused(node, "secret")
+    node.conf = node.host.path("missing.conf")
+    start_refused(node, "missing.conf")
+    refused(node.rmctl("secret", "create", check=False), "missing.conf")
+    note(f"{len(cases) + 3} cases")
+
+
+@scenario(durability=())
+def foreign_data(stage, note):
+    """a data directory of another system, one that is in use, one that a cluster has: nothing is written over"""
+    cluster = Cluster(stage.new_place(), stage.build, data=2, witnesses=0)
+    first, second = cluster.nodes
+    first.configure()
+    cluster.initdb(first)
+    cluster.make_secret()
+    first.start_daemon()
+    cluster.wait_control(first)
+    first.rmctl("primary", "register")
+
+    second.configure(join=[first])
+    cluster.initdb(second)
+    system = control_value(second, "Database system identifier")
+    refused(cluster.clone(second, first, check=False), "not empty")
+    second.start_daemon()
+    waits(second, "system identifier")
+    if control_value(second, "Database system identifier") != system:
+        raise Failure("the foreign data directory was overwritten")
+    second.host.kill()
+
+    # Another cluster's founder on a database that names the first one.
+    second.host.run(["rm", "-rf", second.data])
+    cluster.start_replica(second, first)
+    second.sql("SELECT pg_promote()")
+    second.configure()
+    shutil.rmtree(second.host.path("state"))
+    second.host.mkdir("state", 0o700)
+    second.start_daemon()
+    cluster.wait_control(second)
+    refused(second.rmctl("primary", "register", check=False), "cluster")
+    note("clone, join and register refused")
+
+
+def control_value(node, name):
+    """A line of pg_controldata."""
+    text = node.host.run([os.path.join(node.cluster.pg, "pg_controldata"), node.data]).stdout
+    return next(line.split(":", 1)[1].strip() for line in text.splitlines() if line.startswith(name))
+
+
+@scenario()
+def wrong_secret(trial):
+    """a witness with another secret is not admitted, and says so"""
+    node = trial.cluster.stranger(9, "w9", "witness")
+    node.configure(join=trial.cluster.nodes)
+    write_file(node.host.path("secret"), "0" * 64 + "\n", 0o600, trial.cluster.place.owner)
+    turned_away(trial, node, "secret")
+
+
+@scenario()
+def unreachable_join(trial):
+    """a join address where nobody answers is named, and asked again"""
+    node = trial.cluster.stranger(9, "w9", "witness")
+    nobody = f"{node.host.address}:1"
+    node.configure(join=[nobody])
+    trial.cluster.share_secret_with(node)
+    turned_away(trial, node, nobody)
+
+
+@scenario()
+def node_id_twice(trial):
+    """a second node with a number that is taken is not admitted, and says so"""
+    node = trial.cluster.stranger(2, "w9", "witness")
+    node.configure(join=trial.cluster.nodes)
+    trial.cluster.share_secret_with(node)
+    turned_away(trial, node, "node_id")
+
+
+@scenario()
+def wiped_witness(trial):
+    """a witness whose state directory is lost: it does not vote under its old id until it is registered by force"""
+    wiped(trial, trial.cluster.witnesses[0])
+
+
+@scenario()
+def wiped_standby(trial):
+    """a standby whose state directory is lost: the same; its data directory is used again"""
+    wiped(trial, trial.standbys[0])
+
+
+def wiped(trial, node):
+    trial.fault(node.host.kill())
+    node.host.run(["rm", "-rf", node.host.path("state")])
+    node.host.mkdir("state", 0o700)
+    node.configure(join=trial.cluster.others(node))
+    node.boot()
+    waits(node, "register --force")
+    trial.writes_again()
+    node.rmctl("standby" if node.is_data else "witness", "register", "--force", timeout_s=60)
+    trial.no_failover()
+
+
+@scenario(durability=(), root=True)
+def full_state_directory(stage, note):
+    """no room below the Raft log of the standby's member: the cluster goes on, and the member too once there is room"""
+    cluster = Cluster(stage.new_place(), stage.build, data=2, witnesses=1, debug=stage.debug)
+    node = cluster.nodes[1]
+    state = node.host.path("state")
+    run(["mount", "-t", "tmpfs", "-o", f"size={STATE_MB}m,mode=700", "raftmgr-live", state])
+    trial = None
+    try:
+        os.chown(state, *cluster.place.owner)
+        cluster.found()
+        trial = Trial(cluster, "quorum", note)
+        trial.fault(now_us())
+        fill(os.path.join(state, "filler"))
+        churn(trial, 50)
+        trial.writes_again()
+        node.stop_daemon()
+        node.start_daemon()
+        wait_for("the member to say that there is no room", lambda: "space" in node.log_tail(50).lower(), REFUSE_S)
+        trial.writes_again()
+        os.unlink(os.path.join(state, "filler"))
+        note("the member went on by itself" if node.daemon_runs() else "the member had stopped")
+        trial.finish()
+    finally:
+        if trial:
+            trial.stop()
+        node.host.kill()
+        run(["umount", "-l", state])
+
+
+def fill(path):
+    """Takes all room that is left."""
+    with open(path, "wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(b"\0" * 4096)
+        except OSError:
+            pass
+
+
+def churn(trial, count):
+    """Commits many small changes."""
+    for number in range(count):
+        trial.primary.ask("config_set", name="maximum_lag_on_failover", value=f"{2 - number % 2}MB")
