@@ -34,7 +34,12 @@ struct manager {
     struct node_plan node_plan; /* the newest plans: for status */
     struct lead_plan lead_plan;
     struct report report;       /* the newest own report */
+    struct report reported;     /* what changes are told from: the newest one sent, without its moving figures */
     int64_t reported_at_us;
+    struct token acting_token;  /* under which the running action was begun */
+    struct token operation_token;       /* the operation that lead.operation_since_us is about */
+    enum primary_phase operation_phase;
+    char problem[TEXT_SIZE];    /* the newest failed action, until one succeeds */
     uint64_t action_id;
     int64_t hello_at_us;        /* when HELLO was last proposed */
     int64_t command_at_us;      /* when this member last sent a proposal of its own */
@@ -43,7 +48,6 @@ struct manager {
     int64_t started_us;
     enum pg_state pg_state;     /* last logged */
     bool lease_logged;
-    struct directory_id new_directory; /* identity to be announced */
 };
 
 void manager_init(struct manager *manager, const struct manager_config *config, const struct ports *ports);

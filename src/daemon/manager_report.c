@@ -1,0 +1,275 @@
+/*
+ * manager_report.c - what members tell each other: reports to all at intervals and on every change, lease rounds and
+ * their answers, proposals forwarded to the leader.
+ */
+#include "daemon/manager_parts.h"
+
+#define REPORTS_PER_TIMEOUT 8
+
+/* -- taking in ---------------------------------------------------------------------------------------------------- */
+
+static struct manager_heard *slot_of(struct manager *manager, uint64_t raft_id)
+{
+    struct manager_heard *free_slot = NULL;
+
+    for (uint32_t i = 0; i < MEMBERS_MAX; i++) {
+        struct manager_heard *heard = &manager->heard[i];
+        if (heard->at_us != 0 && heard->raft_id == raft_id)
+            return heard;
+        bool gone = heard->at_us == 0 || !cluster_member_by_raft(&manager->cluster, heard->raft_id);
+        if (!free_slot && gone)
+            free_slot = heard;
+    }
+    return free_slot;
+}
+
+static void take_report(struct manager *manager, uint64_t from_raft_id, const struct report *report, int64_t now_us)
+{
+    struct manager_heard *heard = slot_of(manager, from_raft_id);
+
+    if (!heard || report->raft_id != from_raft_id)
+        return;
+    if (heard->at_us != 0 && heard->raft_id == from_raft_id && report->start_no < heard->report.start_no)
+        return;
+    heard->raft_id = from_raft_id;
+    heard->report = *report;
+    heard->at_us = now_us;
+}
+
+void manager_answer_lease(struct manager *manager, uint64_t from_raft_id, const struct lease_ask *ask, int64_t now_us)
+{
+    struct message message = { .kind = MESSAGE_LEASE_REPLY };
+
+    message.reply = lease_voter_answer(&manager->voter, &manager->cluster, manager->node.node_id, manager->node.hello,
+                                       ask, now_us);
+    if (message.reply.granted && ask->healthy)
+        manager->seen_lease_us = now_us;
+    if (from_raft_id == manager->node.raft_id)
+        lease_take(&manager->node.lease, &manager->cluster, manager->node.start_no, &message.reply);
+    else
+        manager->ports.send(manager->ports.ctx, from_raft_id, &message);
+}
+
+void manager_message(struct manager *manager, uint64_t from_raft_id, const struct message *message, int64_t now_us)
+{
+    switch (message->kind) {
+    case MESSAGE_REPORT:
+        take_report(manager, from_raft_id, &message->report, now_us);
+        break;
+    case MESSAGE_LEASE_ASK:
+        manager_answer_lease(manager, from_raft_id, &message->ask, now_us);
+        break;
+    case MESSAGE_LEASE_REPLY:
+        lease_take(&manager->node.lease, &manager->cluster, manager->node.start_no, &message->reply);
+        break;
+    case MESSAGE_FORWARD:
+        if (manager->lead.raft.leader)
+            manager->ports.propose(manager->ports.ctx, message->forward.bytes, message->forward.length, 0);
+        break;
+    }
+}
+
+/* -- linking ------------------------------------------------------------------------------------------------------ */
+
+static const struct manager_heard *heard_of(const struct manager *manager, uint64_t raft_id)
+{
+    for (uint32_t i = 0; i < MEMBERS_MAX; i++)
+        if (manager->heard[i].at_us != 0 && manager->heard[i].raft_id == raft_id)
+            return &manager->heard[i];
+    return NULL;
+}
+
+void manager_link_reports(struct manager *manager, int64_t now_us)
+{
+    const struct cluster *cluster = &manager->cluster;
+    const struct member *primary = cluster_member(cluster, cluster->primary.node_id);
+    int64_t fresh_us = (int64_t)cluster->policy.failure_timeout_ms * 1000;
+
+    manager->node.primary = NULL;
+    if (primary) {
+        const struct manager_heard *heard = heard_of(manager, primary->raft_id);
+        if (heard && heard->report.start_no == primary->start_no && now_us - heard->at_us <= fresh_us) {
+            manager->node.primary = &heard->report;
+            manager->node.primary_age_us = now_us - heard->at_us;
+        }
+    }
+    manager->node.want_primary_data = manager->lead.raft.leader && manager->lead_plan.want_primary_data;
+    const struct manager_heard *leader = heard_of(manager, manager->lead.raft.leader_id);
+    if (leader && leader->report.leads && leader->report.want_primary_data && now_us - leader->at_us <= fresh_us &&
+        token_is(leader->report.token, cluster->token))
+        manager->node.want_primary_data = true;
+}
+
+static void link_heard(struct manager *manager, int64_t now_us)
+{
+    const struct cluster *cluster = &manager->cluster;
+
+    for (uint32_t i = 0; i < MEMBERS_MAX; i++) {
+        struct heard *entry = &manager->lead.heard[i];
+        *entry = (struct heard){ 0 };
+        if (i >= cluster->member_count)
+            continue;
+        if (cluster->members[i].raft_id == manager->node.raft_id) {
+            entry->report = &manager->report;
+            continue;
+        }
+        const struct manager_heard *heard = heard_of(manager, cluster->members[i].raft_id);
+        if (heard) {
+            entry->report = &heard->report;
+            entry->age_us = now_us - heard->at_us;
+        }
+    }
+}
+
+/* What the leader remembers of the primary from turn to turn. */
+static void note_primary(struct manager *manager, const struct report *report, int64_t now_us)
+{
+    struct lead_view *lead = &manager->lead;
+
+    if (!report || report->trouble == TROUBLE_NONE)
+        lead->trouble_since_us = 0;
+    else if (lead->trouble_since_us == 0)
+        lead->trouble_since_us = now_us;
+    bool shorter = report && report->lease_valid &&
+                   report->lease_length_us <= (int64_t)manager->cluster.policy.lease_ttl_ms * 1000;
+    if (!shorter)
+        lead->shorter_since_us = 0;
+    else if (lead->shorter_since_us == 0)
+        lead->shorter_since_us = now_us;
+    if (report && report->lease_valid && report->pg_state == PG_PRIMARY)
+        lead->primary_lsn = report->end;
+}
+
+void manager_link_leader(struct manager *manager, int64_t now_us)
+{
+    struct lead_view *lead = &manager->lead;
+    const struct cluster *cluster = &manager->cluster;
+
+    manager_build_report(manager, now_us);
+    link_heard(manager, now_us);
+    lead->primary_seen_us = manager->seen_lease_us;
+    for (uint32_t i = 0; i < cluster->member_count; i++)
+        if (cluster->members[i].node_id == cluster->primary.node_id)
+            note_primary(manager, lead->heard[i].report, now_us);
+    if (cluster->operation.kind == OPERATION_NONE) {
+        lead->operation_since_us = 0;
+        lead->failed_mask = 0;
+    } else if (lead->operation_since_us == 0 || manager->operation_token.no != cluster->token.no ||
+               manager->operation_phase != cluster->primary.phase) {
+        lead->operation_since_us = now_us;
+        manager->operation_token = cluster->token;
+        manager->operation_phase = cluster->primary.phase;
+    }
+}
+
+/* -- telling ------------------------------------------------------------------------------------------------------ */
+
+static void report_postgres(struct manager *manager, struct report *report)
+{
+    const struct pg_seen *pg = &manager->node.pg;
+    const struct cluster *cluster = &manager->cluster;
+
+    report->pg_state = pg->state;
+    report->pg_answering = pg->answering;
+    report->pg_clean = pg->clean;
+    report->directory = manager->node.directory;
+    report->system_identifier = pg->system_identifier;
+    report->version_number = pg->version_number;
+    report->timeline = pg->timeline;
+    report->history = pg->history;
+    report->end = pg->end;
+    report->end_final = pg->end_final;
+    report->replayed = pg->replayed;
+    report->receiver_streaming = pg->receiver && pg->receiver_streaming;
+    report->upstream = pg->conf_present ? pg->conf.upstream : 0;
+    report->replay_lag_us = pg->replay_lag_us;
+    report->can_rewind = pg->can_rewind;
+    report->lagging = node_lags(cluster, pg);
+    report->following = pg->conf_present && pg->conf.upstream == cluster->primary.node_id &&
+                        token_is(pg->conf.token, cluster->primary.token);
+    for (uint32_t i = 0; pg->state == PG_PRIMARY && i < pg->walsender_count; i++) {
+        const struct member *member = cluster_member_by_name(cluster, pg->walsenders[i].name);
+        if (!member || report->walsender_count >= MEMBERS_MAX)
+            continue;
+        report->walsenders[report->walsender_count].node_id = member->node_id;
+        report->walsenders[report->walsender_count].streaming = pg->walsenders[i].streaming;
+        report->walsenders[report->walsender_count].synchronous = pg->walsenders[i].synchronous;
+        report->walsenders[report->walsender_count].flushed = pg->walsenders[i].flushed;
+        report->walsender_count++;
+    }
+}
+
+void manager_build_report(struct manager *manager, int64_t now_us)
+{
+    const struct node_view *node = &manager->node;
+    struct report *report = &manager->report;
+    const char *problem = manager->problem[0] ? manager->problem : node->pg.problem;
+
+    memset(report, 0, sizeof *report);
+    report->node_id = node->node_id;
+    report->raft_id = node->raft_id;
+    report->start_no = node->start_no;
+    report->applied = manager->cluster.version;
+    report->token = manager->cluster.token;
+    report->hello = node->hello;
+    report->leads = manager->lead.raft.leader;
+    report->want_primary_data = report->leads && manager->lead_plan.want_primary_data;
+    report_postgres(manager, report);
+    report->trouble = manager->node_plan.trouble;
+    report->lease_valid = lease_valid(&node->lease, &manager->cluster, now_us);
+    report->lease_left_us = report->lease_valid ? node->lease.end_us - now_us : 0;
+    report->guard_armed = node->guard_alive && node->guard_mode == WISH_PRIMARY && node->guard_kill_at_us > now_us;
+    report->lease_length_us = node->lease.held_length_us;
+    report->lease_config = node->lease.held_config;
+    report->demand_settled = node->sync.settled;
+    report->primary_seen_us = manager->seen_lease_us ? now_us - manager->seen_lease_us : -1;
+    report->fence = node->fence;
+    report->acting = node->acting;
+    (void)text_copy(report->waiting, sizeof report->waiting,
+                    manager->node_plan.waiting[0] ? manager->node_plan.waiting : why_text(manager->node_plan.why));
+    (void)text_copy(report->problem, sizeof report->problem, problem);
+    if (!problem[0] && node->pg.pending_restart[0])
+        (void)snprintf(report->problem, sizeof report->problem, "needs a restart of PostgreSQL: %.200s",
+                       node->pg.pending_restart);
+}
+
+/* The parts of a report whose change somebody may be waiting for. */
+static void essence(const struct report *report, struct report *ret_essence)
+{
+    memcpy(ret_essence, report, sizeof *ret_essence);
+    ret_essence->lease_left_us = 0;
+    ret_essence->primary_seen_us = 0;
+    ret_essence->replay_lag_us = 0;
+    if (report->pg_state == PG_PRIMARY || report->receiver_streaming) {
+        ret_essence->end = (struct lsn){ 0 };
+        ret_essence->replayed = (struct lsn){ 0 };
+    }
+    for (uint32_t i = 0; i < MEMBERS_MAX; i++)
+        ret_essence->walsenders[i].flushed = (struct lsn){ 0 };
+}
+
+int64_t manager_send_report(struct manager *manager, int64_t now_us)
+{
+    const struct cluster *cluster = &manager->cluster;
+    int64_t every_us = (int64_t)cluster->policy.failure_timeout_ms * 1000 / REPORTS_PER_TIMEOUT;
+    struct message message = { .kind = MESSAGE_REPORT };
+    struct report now;
+
+    if (cluster->cluster_id == 0)
+        return now_us + 1000000;
+    manager_build_report(manager, now_us);
+    essence(&manager->report, &now);
+    /* During a switchover the target's end of WAL is what everybody waits for. */
+    if (cluster->operation.kind == OPERATION_SWITCHOVER)
+        now.end = manager->report.end;
+    bool changed = memcmp(&now, &manager->reported, sizeof now) != 0;
+    if (!changed && now_us < manager->reported_at_us + every_us)
+        return manager->reported_at_us + every_us;
+    memcpy(&manager->reported, &now, sizeof now);
+    manager->reported_at_us = now_us;
+    message.report = manager->report;
+    for (uint32_t i = 0; i < cluster->member_count; i++)
+        if (cluster->members[i].raft_id != manager->node.raft_id)
+            manager->ports.send(manager->ports.ctx, cluster->members[i].raft_id, &message);
+    return now_us + every_us;
+}
