@@ -12,6 +12,7 @@
 #include "core/cluster.h"
 #include "core/lease.h"
 #include "core/report.h"
+#include "core/settings.h"
 #include "core/sync.h"
 
 enum why {
@@ -24,7 +25,6 @@ enum why {
 const char *why_name(enum why why); /* "PRIMARY_NO_LEASE" */
 const char *why_text(enum why why); /* "the old primary's lease may still be valid" */
 
-enum rejoin_limit { REJOIN_FOLLOW, REJOIN_REWIND, REJOIN_CLONE };
 enum guard_wish { WISH_STANDBY, WISH_PRIMARY, WISH_PAUSED, WISH_LEAVE };
 
 /* What one member sees and remembers. Owned by the manager; node_decide() only reads it. */
@@ -34,7 +34,7 @@ struct node_view {
     uint64_t start_no;
     enum node_kind kind;
     bool hello;                    /* own HELLO applied */
-    enum rejoin_limit rejoin;
+    enum rejoin rejoin;
     struct pg_seen pg;             /* newest look */
     struct directory_id directory; /* identity found in the data directory; 0: none, or an unfinished clone or rewind */
     struct lease_holder lease;

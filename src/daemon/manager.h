@@ -12,7 +12,7 @@
 
 struct manager_config {
     struct member self;  /* as the node's file has it; raft_id as given by the cluster; start_no of this life */
-    enum rejoin_limit rejoin;
+    enum rejoin rejoin;
     struct directory_id directory; /* found in the data directory; 0: none */
     int64_t now_us;
 };

@@ -1,0 +1,125 @@
+/*
+ * daemon.h - raftmgrd: the shell around the manager. One loop, one thread; the parts hang on this one struct.
+ *
+ * main.c reads the command line, daemon.c opens and closes the parts and turns the crank, live.c makes the manager's
+ * ports out of them, identity.c keeps what must not be forgotten, join.c founds and joins, guardian.c watches the guard,
+ * publish.c keeps the repmgr schema, hook.c runs event_notification_command, api*.c and status.c answer rmctl.
+ */
+#ifndef RAFTMGR_DAEMON_H
+#define RAFTMGR_DAEMON_H
+
+#include <uv.h>
+
+#include "consensus/consensus.h"
+#include "core/settings.h"
+#include "daemon/manager.h"
+#include "guard/guard.h"
+#include "net/net.h"
+#include "pg/pg.h"
+
+/* What the state directory says of this node (identity.c). */
+struct identity {
+    uint64_t cluster_id; /* 0: neither founded nor admitted yet */
+    uint64_t raft_id;
+    uint32_t epoch;
+    uint64_t system_identifier;
+    uint64_t start_no; /* of this life */
+    bool founder;      /* began the cluster, FOUND may still have to be committed */
+};
+
+struct api;
+struct joiner;
+
+struct daemon {
+    uv_loop_t loop;
+    char config_path[PATH_SIZE];
+    struct settings settings;
+    struct identity identity;
+    int lock_fd;               /* of the state directory */
+    struct net *net;
+    struct consensus *consensus; /* NULL until founded or admitted */
+    struct pg *pg;             /* NULL on a witness */
+    struct guard guard;
+    bool guard_attached;
+    uv_poll_t guard_poll;
+    bool guard_polled;
+    struct manager manager;    /* cluster.cluster_id 0 until the log says more */
+    struct pg_seen seen;       /* newest look, also before this node is a member */
+    uv_prepare_t prepare;
+    uv_timer_t timer;
+    uv_signal_t sigterm, sigint, sighup;
+    bool woken;                /* the crank is to be turned before the loop sleeps */
+    bool closing;
+    int exit_status;
+    struct api *api;
+    struct joiner *joiner;     /* asks for admission; NULL when a member, or without `join` */
+    char join_problem[TEXT_SIZE * 2]; /* why this node was not admitted, for status */
+    uint64_t peers_version;    /* cluster version that the peer connections were made for */
+    int64_t published_at_us;   /* publish.c */
+    bool publishing;
+    struct pg_schema published;
+    uint64_t hooked;           /* records that event_notification_command has been run for */
+    char policy_notice[2 * TEXT_SIZE]; /* the file's cluster settings that differ, as last told */
+};
+
+/* Turn the crank before the loop sleeps again. Cheap; any number of times. */
+void daemon_wake(struct daemon *daemon);
+
+/* One event line with formatted logfmt pairs. */
+void daemon_event(struct daemon *daemon, enum event event, const char *format, ...) PRINTF_LIKE(3, 4);
+
+/* The daemon cannot go on: says so, ends with exit status 1 or err's. PostgreSQL and guard stay. */
+void daemon_fail(struct daemon *daemon, const struct err *err);
+
+/* Ends in good order: hands leadership over, closes everything, leaves PostgreSQL and guard alone. */
+void daemon_stop(struct daemon *daemon);
+
+/* Opens everything that a member has: consensus, manager. identity must be complete. */
+int daemon_become_member(struct daemon *daemon, struct err *err);
+
+/* This node's own row as its file has it (raft_id and start_no from identity). */
+void daemon_self(const struct daemon *daemon, struct member *ret_member);
+
+/* live.c: the ports of the manager over net, consensus, pg and guard. */
+struct ports live_ports(struct daemon *daemon);
+struct net_callbacks live_net_callbacks(struct daemon *daemon);
+struct consensus_callbacks live_consensus_callbacks(struct daemon *daemon);
+struct pg_callbacks live_pg_callbacks(struct daemon *daemon);
+/* Peer connections in line with the members. */
+void live_keep_peers(struct daemon *daemon);
+
+/* identity.c: locks the state directory, reads what this node is, counts the start. Durable before it returns. */
+int identity_open(struct daemon *daemon, struct err *err);
+/* Writes cluster id, raft id, epoch and system identifier; durable before it returns. */
+int identity_save(struct daemon *daemon, const struct identity *identity, struct err *err);
+/* The data directory's identity (raftmgr.id in it): its cluster (0: none) and directory id (0: none, or no file). */
+int identity_read_directory(const struct daemon *daemon, uint64_t *ret_cluster_id, struct directory_id *ret_directory,
+                            struct err *err);
+/* Directory 0 removes the file. */
+int identity_save_directory(const struct daemon *daemon, struct directory_id directory, struct err *err);
+
+/* join.c */
+/* Begins to ask the members of `join` for admission, again and again. force: `standby register --force`. */
+void join_start(struct daemon *daemon, bool force);
+void join_stop(struct daemon *daemon);
+/* The founding of a cluster, up to the proposal of FOUND; the API then waits for the state. */
+int join_found(struct daemon *daemon, struct err *err);
+/* A request of another host's daemon: admission. */
+void join_request(struct daemon *daemon, struct net_reply *reply, const uint8_t *bytes, size_t length);
+
+/* guardian.c */
+int guardian_start(struct daemon *daemon, struct err *err);
+void guardian_order(struct daemon *daemon, enum guard_wish wish, int64_t kill_at_us, struct token token);
+void guardian_stop(struct daemon *daemon);
+
+/* publish.c, hook.c: called on every turn of the crank. */
+void publish_turn(struct daemon *daemon, int64_t now_us);
+void hook_turn(struct daemon *daemon);
+
+/* api.c: the control socket. */
+int api_open(struct daemon *daemon, struct err *err);
+void api_close(struct daemon *daemon);
+/* Called after every turn of the crank: requests that wait for the state look at it. */
+void api_turn(struct daemon *daemon, int64_t now_us);
+
+#endif
