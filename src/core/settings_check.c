@@ -42,6 +42,16 @@ static bool name_is_plain(const char *name)
     return true;
 }
 
+/* password= in any spelling (sslpassword too), or user:password@ of a URI. */
+static bool has_password(const char *conninfo)
+{
+    const char *user = strstr(conninfo, "://");
+    const char *colon = user ? strchr(user + 3, ':') : NULL;
+    const char *at = user ? user + 3 + strcspn(user + 3, "@/?") : NULL;
+
+    return strstr(conninfo, "password") || (colon && *at == '@' && colon < at);
+}
+
 static int check_identity(const struct settings *settings, struct err *err)
 {
     if (settings->node_id < 1)
@@ -75,7 +85,7 @@ static int check_data(const struct settings *settings, struct err *err)
         return err_set(err, ERR_CONFIG, "conninfo is not set: say how the other nodes connect to this PostgreSQL");
     if (!settings->data_directory[0])
         return err_set(err, ERR_CONFIG, "data_directory is not set");
-    if (strstr(settings->conninfo, "password"))
+    if (has_password(settings->conninfo))
         return err_set(err, ERR_CONFIG,
                        "conninfo contains a password, which every node and repmgr.nodes would show: "
                        "put it into a password file (passfile)");

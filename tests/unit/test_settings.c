@@ -192,6 +192,9 @@ static void contradictions(void)
     refuses(DATA_NODE "node_name = '*'\n", "must be ASCII without");
     refuses(DATA_NODE "node_name = 'a b'\n", "must be ASCII without");
     refuses(DATA_NODE "conninfo = 'host=h password=x'\n", "contains a password");
+    refuses(DATA_NODE "conninfo = 'postgresql://u:x@h:5432/db'\n", "contains a password");
+    accepts(DATA_NODE "conninfo = 'postgresql://u@h:5432/db'\n");
+    accepts(DATA_NODE "conninfo = 'postgresql://h:5432/db?user=a@b'\n");
     refuses(DATA_NODE "watchdog = required\n", "watchdog must be off");
     refuses(DATA_NODE
             "runtime_directory = '/run/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
