@@ -43,5 +43,5 @@ int run_cluster_show(struct cli *cli, struct err *err)
         cluster_view_table(&view, cli->options.compact, stdout);
     print_issues(&view, &cli->options);
     json_decref(status);
-    return view.issue_count ? err_exit_status(ERR_NODE_STATUS) : 0;
+    return view.wrong ? err_exit_status(ERR_NODE_STATUS) : 0;
 }

@@ -176,6 +176,7 @@ static void make_row(const struct node *node, const struct node *primary, const 
     else if (node->connected)
         (void)text_copy(row->timeline, sizeof row->timeline, "?");
     status_issues(node, view);
+    view->wrong = view->wrong || strchr("!?-", row->status[0]);
     if (primary && !node->primary)
         judge_upstream(node, primary, status, row->upstream, sizeof row->upstream, view);
 }
@@ -198,6 +199,7 @@ void cluster_view_make(const json_t *status, struct cluster_view *ret_view)
         if (result_true(node.member, "registered") && ret_view->count < MEMBERS_MAX)
             make_row(&node, found ? &primary : NULL, status, ret_view);
     }
+    ret_view->wrong = ret_view->wrong || ret_view->issue_count;
 }
 
 void cluster_view_table(const struct cluster_view *view, bool compact, FILE *out)

@@ -34,6 +34,7 @@ struct cluster_view {
     size_t issue_count;
     char issues[ISSUES_MAX][ISSUE_SIZE];
     bool unreachable; /* an issue is about a connection */
+    bool wrong;       /* a node is not as it should be: repmgr's exit status 25 */
 };
 
 /* Works it out for the registered members, in the order of their numbers. The view borrows from status. */

@@ -49,9 +49,10 @@ static void make_tables(struct getopt_tables *tables)
         tables->longs[id].name = row->name;
         tables->longs[id].has_arg = row->kind == MAYBE ? optional_argument : has_value;
         tables->longs[id].val = LETTER_BASE + id;
-        if (row->letter)
-            tables->letters[used++] = row->letter;
-        if (row->letter && has_value)
+        if (!row->letter || row->letter == '?')
+            continue;
+        tables->letters[used++] = row->letter;
+        if (has_value)
             tables->letters[used++] = ':';
     }
 }
@@ -119,8 +120,8 @@ static int read_options(struct options *options, int argc, char **argv, struct e
         const char *word = argv[optind > 1 ? optind - 1 : 1];
         if (returned == ':')
             return err_set(err, ERR_USAGE, "option '%s' needs a value", word);
-        /* '?' is both the letter of --help and getopt's word for an unknown option. */
-        if (returned == '?' && optopt != '?' && (optopt || strcmp(word, "-?") != 0))
+        /* getopt's word for an unknown option, which it leaves in optopt; -? is one that we know. */
+        if (returned == '?' && optopt != '?')
             return err_set(err, ERR_USAGE, "unknown option '%s'", word);
         int failed = take_option(options, option_of(returned), optarg, err);
         if (failed)
