@@ -52,7 +52,7 @@ struct guard_state {
     int64_t wake_at_us;    /* it will look at the page by then on its own; INT64_MAX = only when told */
     uint64_t wakes;        /* how often it woke */
     uint64_t stops;        /* deadlines that passed with PostgreSQL processes there */
-    uint64_t kills;        /* signals sent to PostgreSQL processes */
+    uint64_t kills;        /* SIGKILLs sent to PostgreSQL processes */
     enum guard_act act;    /* what it did last */
     int64_t act_at_us;     /* and when, CLOCK_BOOTTIME */
     int32_t left;          /* PostgreSQL processes at its last look while stopping; -1 = it could not look */

@@ -67,11 +67,20 @@ enum rule_do rule_now(struct rule *rule, int64_t now_us)
     return now_us < hard_from(rule) ? RULE_QUIT : RULE_KILL;
 }
 
-int64_t rule_wake_at(const struct rule *rule, int32_t left, int64_t now_us)
+static int64_t watch_pause(int64_t cost_us)
+{
+    int64_t pause_us = cost_us * RULE_COST_SHARE;
+
+    if (pause_us < RULE_WATCH_US)
+        return RULE_WATCH_US;
+    return pause_us < RULE_WATCH_MAX_US ? pause_us : RULE_WATCH_MAX_US;
+}
+
+int64_t rule_wake_at(const struct rule *rule, int32_t left, int64_t cost_us, int64_t now_us)
 {
     if (now_us < rule->deadline_us)
         return rule->deadline_us;
     if (left == 0 || now_us > hard_from(rule) + RULE_PATIENCE_US)
-        return now_us + RULE_WATCH_US;
+        return now_us + watch_pause(cost_us);
     return now_us + RULE_STEP_US;
 }

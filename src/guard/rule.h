@@ -13,8 +13,11 @@
 #define RULE_NEVER INT64_MAX
 #define RULE_STEP_US 5000 /* between two passes while processes are left */
 /* Between two passes while none is left, or when they have not gone for so long that they must be in uninterruptible
- * sleep, against which more signals do not help. */
+ * sleep, against which more signals do not help: RULE_WATCH_US, and more, up to a bound, where many processes make a
+ * pass costly, so that a guard with real-time priority takes little from the others. */
 #define RULE_WATCH_US 25000
+#define RULE_WATCH_MAX_US 50000
+#define RULE_COST_SHARE 20
 #define RULE_PATIENCE_US 1000000
 
 struct rule {
@@ -46,8 +49,8 @@ void rule_signal_seen(struct rule *rule);
 /* What to do now; the stopping has begun when this is not RULE_WAIT. */
 enum rule_do rule_now(struct rule *rule, int64_t now_us);
 
-/* When to look again at the latest, with `left` processes at the pass just made (-1 = it failed). RULE_NEVER = when
- * told. */
-int64_t rule_wake_at(const struct rule *rule, int32_t left, int64_t now_us);
+/* When to look again at the latest, with `left` processes at the pass just made (-1 = it failed), which took cost_us.
+ * RULE_NEVER = when told. */
+int64_t rule_wake_at(const struct rule *rule, int32_t left, int64_t cost_us, int64_t now_us);
 
 #endif

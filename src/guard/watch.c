@@ -107,7 +107,8 @@ static void stop(struct watch *watch, bool hard)
                     : instance_signal(&watch->instance, INSTANCE_HEADS, SIGQUIT, &sent, NULL);
     int64_t now_us = clock_boot_us();
     state->left = left < 0 ? -1 : left;
-    state->kills += (uint64_t)sent;
+    if (hard)
+        state->kills += (uint64_t)sent;
     if (sent > 0)
         note(watch, hard ? GUARD_ACT_KILL : GUARD_ACT_QUIT, now_us);
     if (left > 0 && before <= 0) {
@@ -140,7 +141,8 @@ static void follow_rule(struct watch *watch, const struct guard_order *order, in
         stop(watch, what == RULE_KILL);
     state->stopping = watch->rule.stopping;
     state->deadline_us = watch->rule.deadline_us;
-    state->wake_at_us = rule_wake_at(&watch->rule, state->left, clock_boot_us());
+    int64_t after_us = clock_boot_us();
+    state->wake_at_us = rule_wake_at(&watch->rule, state->left, after_us - now_us, after_us);
 }
 
 /* A guard whose daemon is gone and that has nothing to guard does not stay for ever. */

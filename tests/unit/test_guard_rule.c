@@ -28,12 +28,28 @@ static void stops_from_the_deadline_on(void)
 
     CU_ASSERT_EQUAL(rule_now(&rule, DEADLINE - 1), RULE_WAIT);
     CU_ASSERT_FALSE(rule.stopping);
-    CU_ASSERT_EQUAL(rule_wake_at(&rule, 0, 5), DEADLINE);
+    CU_ASSERT_EQUAL(rule_wake_at(&rule, 0, 0, 5), DEADLINE);
     CU_ASSERT_EQUAL(rule_now(&rule, DEADLINE), RULE_QUIT);
     CU_ASSERT_TRUE(rule.stopping);
     CU_ASSERT_EQUAL(rule_now(&rule, HALF - 1), RULE_QUIT);
     CU_ASSERT_EQUAL(rule_now(&rule, HALF), RULE_KILL);
     CU_ASSERT_EQUAL(rule_now(&rule, DEADLINE * INT64_C(1000000)), RULE_KILL);
+}
+
+/* Quick while something is left, easy on the machine otherwise, and never for long. */
+static void looks_as_often_as_it_must(void)
+{
+    struct rule rule = rule_with_deadline();
+
+    (void)rule_now(&rule, DEADLINE);
+    CU_ASSERT_EQUAL(rule_wake_at(&rule, 3, 0, DEADLINE), DEADLINE + RULE_STEP_US);
+    CU_ASSERT_EQUAL(rule_wake_at(&rule, -1, 0, DEADLINE), DEADLINE + RULE_STEP_US);
+    CU_ASSERT_EQUAL(rule_wake_at(&rule, 0, 500, DEADLINE), DEADLINE + RULE_WATCH_US);
+    CU_ASSERT_EQUAL(rule_wake_at(&rule, 0, 2000, DEADLINE), DEADLINE + 40000);
+    CU_ASSERT_EQUAL(rule_wake_at(&rule, 0, 900000, DEADLINE), DEADLINE + RULE_WATCH_MAX_US);
+    int64_t stuck = HALF + RULE_PATIENCE_US;
+    CU_ASSERT_EQUAL(rule_wake_at(&rule, 1, 0, stuck), stuck + RULE_STEP_US);
+    CU_ASSERT_EQUAL(rule_wake_at(&rule, 1, 0, stuck + 1), stuck + 1 + RULE_WATCH_US);
 }
 
 static void a_later_deadline_ends_the_stopping(void)
@@ -66,7 +82,7 @@ static void standby_needs_its_signal(void)
     CU_ASSERT_TRUE(rule_asks_for_signal(&rule, 0, 50 * DEADLINE));
     rule_signal_seen(&rule);
     CU_ASSERT_EQUAL(rule_now(&rule, 50 * DEADLINE), RULE_WAIT);
-    CU_ASSERT_EQUAL(rule_wake_at(&rule, 0, 50 * DEADLINE), RULE_NEVER);
+    CU_ASSERT_EQUAL(rule_wake_at(&rule, 0, 0, 50 * DEADLINE), RULE_NEVER);
 }
 
 /* PRIMARY takes a STANDBY back that waited for its signal. */
@@ -104,7 +120,7 @@ static void nothing_to_stop_at_first(void)
     rule_take(&rule, &standby, 0);
     CU_ASSERT_FALSE(rule_asks_for_signal(&rule, 0, 0));
     CU_ASSERT_EQUAL(rule_now(&rule, INT64_MAX - 1), RULE_WAIT);
-    CU_ASSERT_EQUAL(rule_wake_at(&rule, 0, 0), RULE_NEVER);
+    CU_ASSERT_EQUAL(rule_wake_at(&rule, 0, 0, 0), RULE_NEVER);
 }
 
 /* Every order at every moment, twice in a row: a deadline that was ever taken is only ever ended by what may end it. */
@@ -129,12 +145,13 @@ static void holds_for_every_pair_of_orders(void)
                 if (passed && !ends)
                     CU_ASSERT_NOT_EQUAL(what, RULE_WAIT);
                 if (what != RULE_WAIT)
-                    CU_ASSERT(rule_wake_at(&rule, 1, now) <= now + RULE_WATCH_US);
+                    CU_ASSERT(rule_wake_at(&rule, 1, 0, now) <= now + RULE_WATCH_US);
             }
 }
 
 static const struct unit_test tests[] = {
     { "stops from the deadline on, gently and then hard, for ever", stops_from_the_deadline_on },
+    { "looks again soon while something is left, never very late", looks_as_often_as_it_must },
     { "a later deadline ends the stopping, one that has passed does not", a_later_deadline_ends_the_stopping },
     { "standby ends a deadline only with standby.signal", standby_needs_its_signal },
     { "primary takes back a standby that waited", primary_takes_standby_back },

@@ -113,7 +113,7 @@ static void tells_heads_from_children(void)
     CU_ASSERT_EQUAL(instance_count(&instance, NULL), 2);
     fake_end(head);
     CU_ASSERT_EQUAL(instance_count(&instance, NULL), 1);
-    CU_ASSERT_EQUAL(instance_signal(&instance, INSTANCE_HEADS, SIGTERM, &sent, NULL), 1);
+    CU_ASSERT_EQUAL(instance_signal(&instance, INSTANCE_HEADS, SIGKILL, &sent, NULL), 1);
     CU_ASSERT_EQUAL(sent, 1);
     FAKE_AWAIT(instance_count(&instance, NULL) == 0);
 }
