@@ -7,7 +7,7 @@ import shutil
 import signal
 import socket
 
-from place import alive, send
+from place import alive, process_state, send
 from shell import Failure, now_us, wait_for, write_file
 
 PEER_PORT = 7654
@@ -15,7 +15,7 @@ PG_PORT = 5432
 CLONE_S = 60
 REGISTER_S = 60
 START_S = 30
-ASK_S = 20
+ASK_S = 5
 SETTLE_S = 60
 
 LOCAL_CONF = """# What differs between the hosts of a test; the data directory of each includes its own.
@@ -138,10 +138,11 @@ class Node:
 
     def status(self):
         """The status object, or None while the daemon cannot be asked."""
-        done = self.rmctl("status", "--json", check=False)
+        if not self.daemon_runs() or self.host.frozen or process_state(self.daemon.pid) == "T":
+            return None
         try:
-            return json.loads(done.stdout)
-        except ValueError:
+            return self.ask("status")
+        except (OSError, Failure):
             return None
 
     def ask(self, command, **arguments):
@@ -367,7 +368,7 @@ class Cluster:
 
     def statuses(self):
         """The status objects of all nodes whose daemons answer."""
-        found = [node.status() for node in self.nodes if node.daemon_runs()]
+        found = [node.status() for node in self.nodes]
         return [status for status in found if status]
 
     def status(self):

@@ -33,13 +33,18 @@ def account():
     return entry.pw_uid, entry.pw_gid, entry.pw_dir
 
 
+def process_state(pid):
+    """The letter of /proc/PID/stat, X for a process that is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rsplit(") ", 1)[1][0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "X"
+
+
 def alive(pid):
     """True while the process exists and is no zombie."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rsplit(b") ", 1)[1][:1] not in (b"Z", b"X")
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+    return process_state(pid) not in "ZX"
 
 
 def send(pid, number):
@@ -52,6 +57,8 @@ def send(pid, number):
 
 class Host:
     """One machine of a test. Subclasses say how a program gets onto it and what can befall it."""
+
+    frozen = False
 
     def __init__(self, place, name, address):
         self.place = place
@@ -144,18 +151,22 @@ class NamespaceHost(Host):
         with open(os.path.join(self.cgroup, group, "cgroup.procs"), encoding="ascii") as file:
             return [int(line) for line in file]
 
+    @property
+    def frozen(self):
+        return self._state() != "THAWED"
+
     def _freezer(self, state):
         with open(os.path.join(self.cgroup, "freezer.state"), "w", encoding="ascii") as file:
             file.write(state)
 
-    def _frozen(self):
+    def _state(self):
         with open(os.path.join(self.cgroup, "freezer.state"), encoding="ascii") as file:
-            return file.read().strip() == "FROZEN"
+            return file.read().strip()
 
     def freeze(self):
         """Stops everything on the host, the test's pinned writer included, where it stands. Returns the moment."""
         self._freezer("FROZEN")
-        wait_for(f"{self.name} to freeze", self._frozen, KILL_S, 0.001)
+        wait_for(f"{self.name} to freeze", lambda: self._state() == "FROZEN", KILL_S, 0.001)
         return now_us()
 
     def thaw(self):

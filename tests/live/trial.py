@@ -1,5 +1,6 @@
 """One scenario on one cluster: the load, the fault, what must hold, and what to print."""
 
+import glob
 import signal
 import time
 
@@ -101,6 +102,7 @@ class Trial:
 
     def heal(self):
         """Ends every fault that a scenario may have left: what an operator does who repairs hosts and network only."""
+        self.check_crashes()
         for node in self.cluster.nodes:
             if hasattr(node.host, "thaw"):
                 node.host.thaw()
@@ -113,6 +115,12 @@ class Trial:
             else:
                 node.boot()
         return now_us()
+
+    def check_crashes(self):
+        """Holds that no daemon has ended but by our signals or by its own decision to end well."""
+        for node in self.cluster.nodes:
+            if node.daemon.poll() not in (None, 0, -signal.SIGKILL, -signal.SIGTERM):
+                raise Failure(f"{node.name}'s daemon ended with {node.daemon.returncode}:\n{node.log_tail()}")
 
     def all_silent(self, node):
         """Holds that no PostgreSQL process of a node is left by a deadline that leaves lease and guard their time."""
@@ -131,6 +139,7 @@ class Trial:
         self.cluster.wait_settled(SETTLE_S)
         settled_s = (now_us() - healed_us) / 1e6
         self.writes_again()
+        self.check_crashes()
         self.load.stop()
         self.note(f"outage {ms(self.load.outage_us(self.fault_us))}")
         self.note(f"settled {settled_s:.1f} s after")
@@ -152,6 +161,8 @@ class Trial:
         self.note(f"lost {count} of at most {bound} rows")
         if count > bound:
             raise Failure(f"{count} acknowledged rows are lost, more than the stated bound of {bound}")
+        if count and not glob.glob(self.primary.host.path("state", "diverged", "*")):
+            raise Failure(f"{self.primary.name} threw away the WAL of {count} lost rows, which it was to keep")
 
     def check_overlap(self):
         certain, seen, witness = overlap_us(self.load.rows())

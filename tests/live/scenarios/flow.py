@@ -61,7 +61,7 @@ def expect(what, text, patterns, **values):
             raise Failure(f"{what} printed no line like '{pattern}' where it was due:\n{text}")
 
 
-@scenario(durability=())
+@scenario(quick=True, durability=())
 def register_and_clone(stage, note):
     """primary register, cluster show, standby clone, standby register: what people know from repmgr, line by line"""
     cluster = Cluster(stage.new_place(), stage.build, data=2, witnesses=1, debug=stage.debug)
@@ -91,7 +91,7 @@ def register_and_clone(stage, note):
     note(f"{len(first.sql('SELECT 1 FROM repmgr.events'))} events in repmgr.events")
 
 
-@scenario(durability=())
+@scenario(quick=True, durability=())
 def harness_control(stage, note):
     """two primaries on purpose, without raftmgr: the checks of these tests must notice both split and loss"""
     cluster = Cluster(stage.new_place(), stage.build, data=2, witnesses=0)
