@@ -126,7 +126,7 @@ $(BUILD)/bin/raftmgrd: $(DAEMON_MAIN) $(DAEMON) $(PG) $(CONSENSUS) $(NET) $(GUAR
 	$(call says,LD)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_ALL)
 
-$(BUILD)/bin/rmctl: $(CLI_MAIN) $(CLI) $(PG) $(CORE) $(BASE)
+$(BUILD)/bin/rmctl: $(CLI_MAIN) $(CLI) $(PG) $(GUARD) $(CORE) $(BASE)
 	@mkdir -p $(@D)
 	$(call says,LD)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIB_UV) $(LIB_PQ) $(LIB_JSON)
