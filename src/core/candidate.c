@@ -126,6 +126,8 @@ static enum verdict may_lead(const struct cluster *cluster, uint32_t index, cons
         return VERDICT_UNREGISTERED;
     if (member->priority == 0 && member->node_id != cluster->primary.node_id)
         return VERDICT_PRIORITY;
+    if (member->manual && member->node_id != cluster->primary.node_id)
+        return VERDICT_MANUAL;
     if (!holds_same(own, furthest))
         return VERDICT_BEHIND;
     if (async_lsn.at != 0 && own->end.at + cluster->policy.maximum_lag_on_failover_bytes < async_lsn.at)
@@ -249,6 +251,7 @@ const char *verdict_text(enum verdict verdict)
         [VERDICT_BEHIND] = "another holds more WAL",
         [VERDICT_WITNESS] = "keeps no data",
         [VERDICT_PRIORITY] = "its priority is 0",
+        [VERDICT_MANUAL] = "its setting failover is manual",
         [VERDICT_UNREGISTERED] = "is not registered",
         [VERDICT_FOREIGN] = "its WAL is of a timeline made by hand",
         [VERDICT_LAGGING] = "its daemon has not learned of its own WAL's timeline yet",

@@ -21,6 +21,7 @@ enum verdict {
     VERDICT_BEHIND,       /* another holds more WAL */
     VERDICT_WITNESS,
     VERDICT_PRIORITY,     /* priority 0 */
+    VERDICT_MANUAL,       /* failover=manual */
     VERDICT_UNREGISTERED,
     VERDICT_FOREIGN,      /* WAL of a timeline made by hand */
     VERDICT_LAGGING,      /* WAL of a timeline its applied state does not know */

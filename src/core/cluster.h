@@ -23,6 +23,7 @@ struct member {
     int32_t priority; /* 0: never elected */
     bool voter;       /* counts for leases and fences */
     bool registered;  /* may be elected, has a row in repmgr.nodes */
+    bool manual;     /* becomes primary by a switchover alone (failover=manual) */
     char name[NAME_SIZE];
     char address[ADDRESS_SIZE]; /* host:port of its daemon */
     char conninfo[CONNINFO_SIZE];

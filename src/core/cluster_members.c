@@ -57,6 +57,7 @@ enum apply_result rules_found(struct cluster *cluster, const struct command *com
 static void take_description(struct member *member, const struct member *from)
 {
     member->priority = from->priority;
+    member->manual = from->manual;
     (void)text_copy(member->address, sizeof member->address, from->address);
     (void)text_copy(member->conninfo, sizeof member->conninfo, from->conninfo);
     (void)text_copy(member->location, sizeof member->location, from->location);

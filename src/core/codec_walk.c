@@ -158,6 +158,7 @@ void walk_member(struct walk *walk, struct member *member)
     walk_i32(walk, &member->priority);
     walk_bool(walk, &member->voter);
     walk_bool(walk, &member->registered);
+    walk_bool(walk, &member->manual);
     walk_text(walk, member->name, sizeof member->name);
     walk_text(walk, member->address, sizeof member->address);
     walk_text(walk, member->conninfo, sizeof member->conninfo);

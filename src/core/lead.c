@@ -96,7 +96,7 @@ static bool replaceable(const struct lead_turn *turn)
             !directory_is(report->directory, member->directory))
             continue;
         reachable[count++] = member->directory;
-        electable = electable || (member->registered && member->priority > 0);
+        electable = electable || (member->registered && member->priority > 0 && !member->manual);
     }
     bool async = lead_async(cluster);
     return electable && (async || demands_met(cluster, reachable, count));

@@ -41,8 +41,7 @@ struct daemon {
     struct pg *pg;             /* NULL on a witness */
     struct guard guard;
     bool guard_attached;
-    uv_poll_t guard_poll;
-    bool guard_polled;
+    uv_poll_t *guard_poll;     /* on the guard's pidfd */
     struct manager manager;    /* cluster.cluster_id 0 until the log says more */
     struct pg_seen seen;       /* newest look, also before this node is a member */
     uv_prepare_t prepare;
@@ -54,7 +53,10 @@ struct daemon {
     struct api *api;
     struct joiner *joiner;     /* asks for admission; NULL when a member, or without `join` */
     char join_problem[TEXT_SIZE * 2]; /* why this node was not admitted, for status */
+    uint64_t peers[MEMBERS_MAX]; /* raft ids that have a peer connection */
+    bool flush_wanted;         /* the leader's followers are to learn the commit index at once */
     uint64_t peers_version;    /* cluster version that the peer connections were made for */
+    int64_t found_at_us;       /* when FOUND was last proposed */
     int64_t published_at_us;   /* publish.c */
     bool publishing;
     struct pg_schema published;
@@ -85,6 +87,8 @@ struct ports live_ports(struct daemon *daemon);
 struct net_callbacks live_net_callbacks(struct daemon *daemon);
 struct consensus_callbacks live_consensus_callbacks(struct daemon *daemon);
 struct pg_callbacks live_pg_callbacks(struct daemon *daemon);
+/* Tells the manager what consensus says of itself. */
+void live_note_raft(struct daemon *daemon);
 /* Peer connections in line with the members. */
 void live_keep_peers(struct daemon *daemon);
 

@@ -1,0 +1,319 @@
+/* daemon.c - opens and closes the parts of raftmgrd, and turns the crank before the loop sleeps. See daemon.h. */
+#include "daemon/daemon.h"
+
+#include "base/clock.h"
+#include "daemon/run.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#define FAREWELL_MS 1000 /* how long handing leadership over may take before the daemon ends */
+
+void daemon_wake(struct daemon *daemon)
+{
+    daemon->woken = true;
+}
+
+void daemon_event(struct daemon *daemon, enum event event, const char *format, ...)
+{
+    char text[2048];
+    va_list args;
+
+    (void)daemon;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    log_line(event_level(event), event_name(event), "%s", text);
+}
+
+void daemon_fail(struct daemon *daemon, const struct err *err)
+{
+    char text[ERR_TEXT_MAX * 2];
+
+    if (daemon->closing)
+        return;
+    daemon_event(daemon, EVENT_DAEMON_FAILED, "error=%s", log_quoted(text, sizeof text, err->text));
+    daemon->exit_status = err_exit_status(err->code);
+    daemon_close(daemon);
+}
+
+void daemon_self(const struct daemon *daemon, struct member *ret_member)
+{
+    const struct settings *settings = &daemon->settings;
+
+    memset(ret_member, 0, sizeof *ret_member);
+    ret_member->node_id = settings->node_id;
+    ret_member->raft_id = daemon->identity.raft_id;
+    ret_member->start_no = daemon->identity.start_no;
+    ret_member->kind = settings->node_kind == NODE_WITNESS ? NODE_WITNESS : NODE_DATA;
+    ret_member->priority = ret_member->kind == NODE_WITNESS ? 0 : settings->priority;
+    ret_member->manual = settings->failover == FAILOVER_MANUAL;
+    (void)text_copy(ret_member->name, sizeof ret_member->name, settings->node_name);
+    (void)text_copy(ret_member->address, sizeof ret_member->address, settings->peer_advertise);
+    (void)text_copy(ret_member->conninfo, sizeof ret_member->conninfo, settings->conninfo);
+    (void)text_copy(ret_member->location, sizeof ret_member->location, settings->location);
+    (void)text_copy(ret_member->replication_user, sizeof ret_member->replication_user, settings->replication_user);
+    (void)text_copy(ret_member->config_file, sizeof ret_member->config_file, daemon->config_path);
+}
+
+/* -- the crank ---------------------------------------------------------------------------------------------------- */
+
+static void timer_fired(uv_timer_t *timer)
+{
+    daemon_wake(timer->data);
+}
+
+static void sleep_until(struct daemon *daemon, int64_t wake_at_us)
+{
+    int64_t wait_us = daemon->woken ? 0 : wake_at_us - clock_boot_us();
+
+    uv_update_time(&daemon->loop);
+    uv_timer_start(&daemon->timer, timer_fired, wait_us > 0 ? (uint64_t)(wait_us + 999) / 1000 : 0, 0);
+}
+
+static void note_policy(struct daemon *daemon)
+{
+    char text[sizeof daemon->policy_notice];
+
+    if (daemon->manager.cluster.cluster_id == 0 ||
+        !settings_policy_diff(&daemon->manager.cluster.policy, &daemon->settings.policy, text, sizeof text) ||
+        strcmp(text, daemon->policy_notice) == 0)
+        return;
+    (void)text_copy(daemon->policy_notice, sizeof daemon->policy_notice, text);
+    daemon_event(daemon, EVENT_CONFIG_NOTICE,
+                 "text=\"the cluster's settings count, not this file's: %s; change them with rmctl config set\"", text);
+}
+
+static void turn(uv_prepare_t *prepare)
+{
+    struct daemon *daemon = prepare->data;
+    int64_t now_us = clock_boot_us();
+    int64_t wake_at_us = now_us + 1000000;
+
+    if (!daemon->woken || daemon->closing)
+        return;
+    daemon->woken = false;
+    if (daemon->consensus) {
+        live_note_raft(daemon);
+        if (daemon->closing)
+            return;
+        wake_at_us = manager_crank(&daemon->manager, now_us);
+        if (daemon->flush_wanted)
+            consensus_flush(daemon->consensus);
+        daemon->flush_wanted = false;
+        live_keep_peers(daemon);
+        note_policy(daemon);
+        publish_turn(daemon, now_us);
+        hook_turn(daemon);
+    }
+    join_turn(daemon, now_us);
+    api_turn(daemon, now_us);
+    sleep_until(daemon, wake_at_us);
+}
+
+/* -- opening ------------------------------------------------------------------------------------------------------ */
+
+static int make_directory(const char *path, const char *what, struct err *err)
+{
+    if (mkdir(path, 0700) < 0 && errno != EEXIST)
+        return err_set_errno(err, errno, "could not create %s '%s' (create it for the user that runs raftmgrd)", what,
+                             path);
+    return 0;
+}
+
+static int open_consensus(struct daemon *daemon, struct err *err)
+{
+    char directory[PATH_SIZE + 8];
+    const struct consensus_callbacks callbacks = live_consensus_callbacks(daemon);
+    const struct consensus_config config = {
+        .directory = directory,
+        .id = daemon->identity.raft_id,
+        .address = daemon->settings.peer_advertise,
+        .election_timeout_ms = daemon->settings.policy.raft_election_timeout_ms,
+        .heartbeat_ms = daemon->settings.policy.raft_heartbeat_ms,
+    };
+
+    (void)snprintf(directory, sizeof directory, "%s/raft", daemon->settings.state_directory);
+    int failed = make_directory(directory, "the Raft log's directory", err);
+    if (!failed && daemon->identity.founder && !consensus_exists(directory))
+        failed = consensus_bootstrap(directory, daemon->identity.raft_id, daemon->settings.peer_advertise, err);
+    if (!failed)
+        failed = consensus_open(&daemon->consensus, &daemon->loop, &config, &callbacks, err);
+    return failed;
+}
+
+int daemon_become_member(struct daemon *daemon, struct err *err)
+{
+    struct manager_config config = { .rejoin = daemon->settings.rejoin, .now_us = clock_boot_us() };
+    const struct ports ports = live_ports(daemon);
+    uint64_t cluster_id = 0;
+
+    if (daemon->consensus)
+        return 0;
+    daemon_self(daemon, &config.self);
+    bool data = config.self.kind == NODE_DATA;
+    if (data) {
+        int failed = identity_read_directory(daemon, &cluster_id, &config.directory, err);
+        if (failed)
+            return failed;
+        if (cluster_id != 0 && cluster_id != daemon->identity.cluster_id)
+            config.directory = (struct directory_id){ 0 };
+    }
+    manager_init(&daemon->manager, &config, &ports);
+    net_identify(daemon->net, daemon->identity.cluster_id, daemon->identity.epoch, daemon->identity.raft_id,
+                 daemon->identity.start_no, daemon->settings.peer_advertise);
+    int failed = data ? guardian_start(daemon, err) : 0;
+    if (!failed)
+        failed = open_consensus(daemon, err);
+    if (failed)
+        return failed;
+    live_note_raft(daemon);
+    if (daemon->seen.state != PG_UNKNOWN)
+        manager_seen(&daemon->manager, &daemon->seen, clock_boot_us());
+    daemon_wake(daemon);
+    return 0;
+}
+
+static int open_pg(struct daemon *daemon, struct err *err)
+{
+    const struct settings *settings = &daemon->settings;
+    const struct pg_callbacks callbacks = live_pg_callbacks(daemon);
+    struct pg_config *config = calloc(1, sizeof *config);
+
+    if (!config)
+        return err_set(err, ERR_MEMORY, "out of memory");
+    config->node_id = settings->node_id;
+    config->start_latch = settings->start_latch;
+    (void)text_copy(config->node_name, sizeof config->node_name, settings->node_name);
+    (void)text_copy(config->data_directory, sizeof config->data_directory, settings->data_directory);
+    (void)text_copy(config->config_directory, sizeof config->config_directory, settings->config_directory);
+    (void)text_copy(config->bindir, sizeof config->bindir, settings->pg_bindir);
+    (void)text_copy(config->conninfo, sizeof config->conninfo, settings->conninfo);
+    (void)text_copy(config->passfile, sizeof config->passfile, settings->passfile);
+    (void)text_copy(config->replication_user, sizeof config->replication_user, settings->replication_user);
+    (void)text_copy(config->runtime_directory, sizeof config->runtime_directory, settings->runtime_directory);
+    (void)text_copy(config->state_directory, sizeof config->state_directory, settings->state_directory);
+    int failed = pg_open(&daemon->pg, &daemon->loop, config, &callbacks, err);
+    free(config);
+    if (!failed) {
+        unsigned half_ms = settings->policy.failure_timeout_ms / 2;
+        pg_pace(daemon->pg, half_ms < PG_LOOK_MS ? half_ms : PG_LOOK_MS,
+                half_ms < PG_CONNECT_MS ? (half_ms < PG_LOOK_MS ? half_ms : PG_CONNECT_MS) : PG_CONNECT_MS);
+    }
+    return failed;
+}
+
+int daemon_open(struct daemon *daemon, struct err *err)
+{
+    const struct settings *settings = &daemon->settings;
+    const struct net_callbacks callbacks = live_net_callbacks(daemon);
+    const struct net_config net = {
+        .listen = settings->peer_listen,
+        .secret_file = settings->secret_file[0] ? settings->secret_file : NULL,
+        .cert_file = settings->tls_cert_file[0] ? settings->tls_cert_file : NULL,
+        .key_file = settings->tls_key_file[0] ? settings->tls_key_file : NULL,
+        .ca_file = settings->tls_ca_file[0] ? settings->tls_ca_file : NULL,
+    };
+
+    uv_prepare_init(&daemon->loop, &daemon->prepare);
+    uv_timer_init(&daemon->loop, &daemon->timer);
+    daemon->prepare.data = daemon->timer.data = daemon;
+    int failed = make_directory(settings->runtime_directory, "runtime_directory", err);
+    if (!failed)
+        failed = identity_open(daemon, err);
+    if (!failed)
+        failed = net_open(&daemon->net, &daemon->loop, &net, &callbacks, err);
+    if (!failed && settings->node_kind == NODE_DATA)
+        failed = open_pg(daemon, err);
+    if (!failed && daemon->identity.raft_id != 0)
+        failed = daemon_become_member(daemon, err);
+    if (!failed)
+        failed = api_open(daemon, err);
+    if (failed)
+        return failed;
+    if (daemon->identity.raft_id == 0 && settings->join[0])
+        join_start(daemon, false);
+    daemon_wake(daemon);
+    uv_prepare_start(&daemon->prepare, turn);
+    uv_timer_start(&daemon->timer, timer_fired, 0, 0);
+    return 0;
+}
+
+/* -- closing ------------------------------------------------------------------------------------------------------ */
+
+static void signals_close(struct daemon *daemon)
+{
+    uv_signal_t *signals[] = { &daemon->sigterm, &daemon->sigint, &daemon->sighup };
+
+    for (size_t i = 0; i < ARRAY_LEN(signals); i++)
+        if (!uv_is_closing((uv_handle_t *)signals[i]))
+            uv_close((uv_handle_t *)signals[i], NULL);
+}
+
+static void net_closed(void *ctx)
+{
+    struct daemon *daemon = ctx;
+
+    daemon->net = NULL;
+}
+
+static void consensus_closed(void *ctx)
+{
+    struct daemon *daemon = ctx;
+
+    daemon->consensus = NULL;
+    if (daemon->net)
+        net_close(daemon->net, net_closed, daemon);
+}
+
+void daemon_close(struct daemon *daemon)
+{
+    if (daemon->closing)
+        return;
+    daemon->closing = true;
+    join_stop(daemon);
+    api_close(daemon);
+    guardian_stop(daemon);
+    uv_close((uv_handle_t *)&daemon->prepare, NULL);
+    uv_close((uv_handle_t *)&daemon->timer, NULL);
+    signals_close(daemon);
+    if (daemon->pg)
+        pg_close(daemon->pg, NULL, NULL);
+    daemon->pg = NULL;
+    if (daemon->consensus)
+        consensus_close(daemon->consensus, consensus_closed, daemon);
+    else
+        consensus_closed(daemon);
+}
+
+static void farewell_over(uv_timer_t *timer)
+{
+    daemon_close(timer->data);
+}
+
+static void farewell_check(uv_prepare_t *prepare)
+{
+    struct daemon *daemon = prepare->data;
+    struct consensus_status status;
+
+    consensus_status(daemon->consensus, &status);
+    if (status.role != CONSENSUS_LEADER && status.leader_id != 0 && status.leader_id != daemon->identity.raft_id)
+        daemon_close(daemon);
+}
+
+void daemon_stop(struct daemon *daemon)
+{
+    if (daemon->closing)
+        return;
+    daemon_event(daemon, EVENT_DAEMON_STOP, "node=%d", daemon->settings.node_id);
+    bool leads = daemon->consensus && daemon->manager.lead.raft.leader && daemon->manager.lead.raft.server_count > 1;
+    if (!leads || consensus_transfer(daemon->consensus, 0, NULL) < 0) {
+        daemon_close(daemon);
+        return;
+    }
+    uv_prepare_stop(&daemon->prepare);
+    uv_prepare_start(&daemon->prepare, farewell_check);
+    uv_timer_start(&daemon->timer, farewell_over, FAREWELL_MS, 0);
+}

@@ -1,0 +1,163 @@
+/*
+ * guardian.c - the daemon's care for the guard: start it or take it over, give it its orders, see that it lives.
+ *
+ * A guard that is dead, or does not take an order in time, is no guard: the manager is told so at once, holds no lease
+ * by it, and a new one is started with the order that was in force.
+ */
+#include "daemon/daemon.h"
+
+#include "base/clock.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#define ARM_TRIES 100
+#define ARM_PAUSE_NS 200000
+
+static enum guard_wish wish_of(enum guard_mode mode)
+{
+    switch (mode) {
+    case GUARD_PRIMARY:
+        return WISH_PRIMARY;
+    case GUARD_PAUSED:
+        return WISH_PAUSED;
+    case GUARD_STANDBY:
+    case GUARD_QUIT:
+        break;
+    }
+    return WISH_STANDBY;
+}
+
+static enum guard_mode mode_of(enum guard_wish wish)
+{
+    switch (wish) {
+    case WISH_PRIMARY:
+        return GUARD_PRIMARY;
+    case WISH_PAUSED:
+        return GUARD_PAUSED;
+    case WISH_STANDBY:
+    case WISH_LEAVE:
+        break;
+    }
+    return GUARD_STANDBY;
+}
+
+static void tell_manager(struct daemon *daemon)
+{
+    struct guard_order order = { .mode = GUARD_STANDBY };
+    bool alive = guard_alive(&daemon->guard);
+
+    (void)guard_read(&daemon->guard, &order);
+    manager_guard(&daemon->manager, alive, wish_of(order.mode), order.kill_at_us, clock_boot_us());
+    daemon_wake(daemon);
+}
+
+static int attach(struct daemon *daemon, struct err *err);
+
+static void guard_gone(uv_poll_t *poll, int status, int events)
+{
+    struct daemon *daemon = poll->data;
+    struct err err = { 0 };
+
+    (void)status;
+    (void)events;
+    uv_poll_stop(poll);
+    manager_guard(&daemon->manager, false, daemon->manager.node.guard_mode, daemon->manager.node.guard_kill_at_us,
+                  clock_boot_us());
+    if (attach(daemon, &err) < 0)
+        daemon_fail(daemon, &err);
+}
+
+static void poll_closed(uv_handle_t *handle)
+{
+    free(handle);
+}
+
+static int watch(struct daemon *daemon, struct err *err)
+{
+    if (daemon->guard_poll)
+        uv_close((uv_handle_t *)daemon->guard_poll, poll_closed);
+    daemon->guard_poll = calloc(1, sizeof *daemon->guard_poll);
+    if (!daemon->guard_poll)
+        return err_set(err, ERR_MEMORY, "out of memory");
+    int failed = uv_poll_init(&daemon->loop, daemon->guard_poll, guard_pidfd(&daemon->guard));
+    if (failed) {
+        free(daemon->guard_poll);
+        daemon->guard_poll = NULL;
+        return err_set(err, ERR_SYSTEM, "could not watch the guard: %s", uv_strerror(failed));
+    }
+    daemon->guard_poll->data = daemon;
+    uv_poll_start(daemon->guard_poll, UV_READABLE, guard_gone);
+    return 0;
+}
+
+static int attach(struct daemon *daemon, struct err *err)
+{
+    char binary[PATH_SIZE];
+    size_t size = sizeof binary;
+    bool taken_over = false;
+
+    /* The guard is installed beside the daemon. */
+    if (uv_exepath(binary, &size) != 0)
+        return err_set(err, ERR_SYSTEM, "could not find the path of this program");
+    char *slash = strrchr(binary, '/');
+    if (!slash || (size_t)(slash - binary) + sizeof "/raftmgr-guard" > sizeof binary)
+        return err_set(err, ERR_CONFIG, "path '%s' is too long", binary);
+    memcpy(slash, "/raftmgr-guard", sizeof "/raftmgr-guard");
+    int failed = guard_attach(&daemon->guard, binary, daemon->settings.runtime_directory,
+                              daemon->settings.data_directory,
+                              (int64_t)daemon->settings.policy.guard_kill_time_ms * 1000, &taken_over, err);
+    if (failed)
+        return err_wrap(err, "could not start the guard");
+    daemon->guard_attached = true;
+    failed = watch(daemon, err);
+    if (!failed)
+        tell_manager(daemon);
+    return failed;
+}
+
+int guardian_start(struct daemon *daemon, struct err *err)
+{
+    return attach(daemon, err);
+}
+
+/* After a change of mode the guard needs a moment; an order counts only once it is seen to be in force. */
+static bool wait_armed(const struct daemon *daemon)
+{
+    struct timespec pause = { .tv_nsec = ARM_PAUSE_NS };
+
+    for (int i = 0; i < ARM_TRIES; i++) {
+        if (guard_armed(&daemon->guard))
+            return true;
+        (void)nanosleep(&pause, NULL);
+    }
+    return false;
+}
+
+void guardian_order(struct daemon *daemon, enum guard_wish wish, int64_t kill_at_us, struct token token)
+{
+    struct err err = { 0 };
+    struct guard_order before = { .mode = GUARD_STANDBY };
+
+    if (wish == WISH_LEAVE)
+        return;
+    (void)guard_read(&daemon->guard, &before);
+    guard_set_kill_time(&daemon->guard, (int64_t)daemon->manager.cluster.policy.guard_kill_time_ms * 1000);
+    int failed = guard_set(&daemon->guard, mode_of(wish), kill_at_us, token.no, &err);
+    bool passed = wish == WISH_PRIMARY && kill_at_us <= clock_boot_us();
+    if (failed || (before.mode != mode_of(wish) && wish == WISH_PRIMARY && !passed && !wait_armed(daemon))) {
+        daemon_event(daemon, EVENT_GUARD_DOWN, "error=\"%s\"", failed ? err.text : "it does not take orders");
+        manager_guard(&daemon->manager, false, wish, kill_at_us, clock_boot_us());
+        daemon_wake(daemon);
+    }
+}
+
+void guardian_stop(struct daemon *daemon)
+{
+    if (daemon->guard_poll)
+        uv_close((uv_handle_t *)daemon->guard_poll, poll_closed);
+    daemon->guard_poll = NULL;
+    if (daemon->guard_attached)
+        guard_forget(&daemon->guard);
+    daemon->guard_attached = false;
+}
