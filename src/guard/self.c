@@ -10,9 +10,11 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <linux/capability.h>
 #include <linux/magic.h>
 
 #include "guard/fds.h"
@@ -80,6 +82,17 @@ static bool take_priority(void)
     return false;
 }
 
+/* What a unit granted has been used by now. A daemon that is started without those privileges could not open our page
+ * (ptrace(2): the other's capabilities must be among one's own), so it could not take us over. */
+static void drop_capabilities(void)
+{
+    struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { 0 };
+
+    if (geteuid() != 0)
+        (void)syscall(SYS_capset, &header, none);
+}
+
 void self_harden(struct guard_state *state)
 {
     struct process self = { .pid = getpid() };
@@ -95,6 +108,7 @@ void self_harden(struct guard_state *state)
         .memory_locked = mlockall(MCL_CURRENT | MCL_FUTURE) == 0,
         .real_time = take_priority(),
     };
+    drop_capabilities();
 }
 
 void self_detach(void)

@@ -9,7 +9,7 @@
 #include "guard/page.h"
 
 /* Locks memory, asks for real-time priority, the least OOM score and a control group of its own; fills pid, started
- * and what was granted into *state. */
+ * and what was granted into *state. Then gives up its capabilities, unless it runs as root. */
 void self_harden(struct guard_state *state);
 
 /* Blocks all signals, leaves the working directory, the standard files and every other descriptor of the daemon. */
