@@ -99,6 +99,7 @@ int run_config_set(struct cli *cli, struct err *err);
 int run_secret_create(struct cli *cli, struct err *err);
 int run_debug_sample(struct cli *cli, struct err *err);
 int run_debug_manual(struct cli *cli, struct err *err);
+int run_debug_manual_postgresql(struct cli *cli, struct err *err);
 int run_debug_status(struct cli *cli, struct err *err);
 
 #endif

@@ -21,6 +21,14 @@ int run_debug_manual(struct cli *cli, struct err *err)
     return 0;
 }
 
+int run_debug_manual_postgresql(struct cli *cli, struct err *err)
+{
+    (void)cli;
+    (void)err;
+    settings_manual_postgresql(stdout);
+    return 0;
+}
+
 int run_debug_status(struct cli *cli, struct err *err)
 {
     json_error_t problem;

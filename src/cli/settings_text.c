@@ -103,13 +103,21 @@ void settings_sample(FILE *out)
             fprintf(out, "# %s: %s\n", name, why);
 }
 
+/* mdoc wants each sentence on a line of its own. */
+static void print_sentences(const char *text, FILE *out)
+{
+    for (const char *end; (end = strstr(text, ". ")); text = end + 2)
+        fprintf(out, "%.*s\n", (int)(end + 1 - text), text);
+    fprintf(out, "%s\n", text);
+}
+
 static void manual_row(const struct setting *row, FILE *out)
 {
     char range[TEXT_SIZE];
 
     range_text(row, range, sizeof range);
     fprintf(out, ".It Ic %s\n", row->name);
-    print_wrapped(row->text, "", out);
+    print_sentences(row->text, out);
     if (row->fallback[0] || range[0])
         fputs(".br\n", out);
     if (range[0])
@@ -135,5 +143,15 @@ void settings_manual(FILE *out)
     for (size_t i = 0; (name = settings_repmgr_row(i, &why)); i++)
         if (*why)
             fprintf(out, ".It Ic %s\n%s\n", name, why);
+    fputs(".El\n", out);
+}
+
+/* Those with a fixed value; raftmgr.conf(5) itself tells of the others. */
+void settings_manual_postgresql(FILE *out)
+{
+    fputs(".Bl -tag -width Ds -compact\n", out);
+#define CONF(name, value, why) fprintf(out, ".It Ic %s No = Li \"'%s'\"\n%s\n", name, value, why);
+#include "pg/conf.def"
+#undef CONF
     fputs(".El\n", out);
 }

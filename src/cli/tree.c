@@ -92,6 +92,9 @@ static const struct command secret_commands[] = {
 static const struct command debug_commands[] = {
     { .name = "settings-sample", .brief = "raftmgr.conf.sample", .run = run_debug_sample },
     { .name = "settings-manual", .brief = "the settings' part of raftmgr.conf(5)", .run = run_debug_manual },
+    { .name = "postgresql-manual",
+      .brief = "PostgreSQL's settings in raftmgr.conf(5)",
+      .run = run_debug_manual_postgresql },
     { .name = "render-status",
       .args = "FILE",
       .args_min = 1,
