@@ -103,7 +103,7 @@ static enum apply_result join_refused(const struct cluster *cluster, const struc
         return rules_refuse(reason, "the name '%s' belongs to node %d", wanted->name, namesake->node_id);
     if (!same && cluster->member_count >= MEMBERS_MAX)
         return rules_refuse(reason, "the cluster has its %d members", MEMBERS_MAX);
-    if (!same || same->start_no == 0)
+    if (!same || (same->start_no == 0 && !same->voter))
         return APPLY_OK;
     if (!command->flag)
         return rules_refuse(reason,
@@ -135,6 +135,7 @@ enum apply_result rules_join(struct cluster *cluster, const struct command *comm
     member->raft_id = ++cluster->raft_id_last;
     member->voter = false;
     member->registered = false;
+    member->directory = (struct directory_id){ 0 }; /* named by DIRECTORY alone, which knows all others (R20) */
     member->start_no = 0;
     member->hello_at = 0;
     if (member->kind == NODE_WITNESS)
