@@ -1,10 +1,10 @@
 /*
  * pg.h - the adapter to the one PostgreSQL of this host: looks at it and carries decisions out.
  *
- * Everything runs on the caller's libuv loop and never blocks it: libpq is used asynchronously, programs run as children,
- * only small files are written at once. What a look tells and what may be asked stands in core/instance.h. The adapter
- * decides nothing: it does not start, stop or promote unless an action says so. It has to run as the owner of the data
- * directory. The loop must be the default one of the process, or at least the one that receives SIGCHLD (uv_spawn).
+ * Everything runs on the caller's libuv loop and never blocks it: libpq is used asynchronously, programs run as
+ * children, only small files are written at once. What a look tells and what may be asked stands in core/instance.h.
+ * The adapter decides nothing: it does not start, stop or promote unless an action says so. It has to run as the owner
+ * of the data directory. Children are run by uv_spawn, so nobody else in the process may wait for any child.
  */
 #ifndef RAFTMGR_PG_H
 #define RAFTMGR_PG_H
@@ -22,17 +22,17 @@ struct pg;
 
 struct pg_config {
     int32_t node_id;
-    char node_name[NAME_SIZE];           /* application_name towards the upstream */
-    char data_directory[PATH_SIZE];      /* absolute */
-    char config_directory[PATH_SIZE];    /* where postgresql.conf is; empty: in the data directory */
-    char bindir[PATH_SIZE];              /* empty: /usr/lib/postgresql/NN/bin of PG_VERSION or the newest, else PATH */
-    char conninfo[CONNINFO_SIZE];        /* of the local server, as registered */
-    char passfile[PATH_SIZE];            /* empty: libpq's default */
-    char replication_user[NAME_SIZE];    /* empty: the user of the upstream's conninfo */
-    char runtime_directory[PATH_SIZE];   /* under /run: gone after a boot; the latch file and private sockets live here */
-    char state_directory[PATH_SIZE];     /* durable: diverged/<token>/ and the mark of an unfinished clone or rewind */
-    char log_file[PATH_SIZE];            /* standard error of a server started here; empty: raftmgr-server.log in PGDATA */
-    bool start_latch;                    /* the server starts only after raftmgrd wrote the latch file in this boot */
+    char node_name[NAME_SIZE];         /* application_name towards the upstream */
+    char data_directory[PATH_SIZE];    /* absolute */
+    char config_directory[PATH_SIZE];  /* where postgresql.conf is; empty: in the data directory */
+    char bindir[PATH_SIZE];            /* empty: /usr/lib/postgresql/NN/bin of PG_VERSION or the newest, else PATH */
+    char conninfo[CONNINFO_SIZE];      /* of the local server, as registered */
+    char passfile[PATH_SIZE];          /* empty: libpq's default */
+    char replication_user[NAME_SIZE];  /* empty: the user of the upstream's conninfo */
+    char runtime_directory[PATH_SIZE]; /* under /run, gone after a boot: the latch file, private sockets */
+    char state_directory[PATH_SIZE];   /* durable: diverged/<token>/, the mark of an unfinished clone or rewind */
+    char log_file[PATH_SIZE];          /* standard error of a started server; empty: raftmgr-server.log in PGDATA */
+    bool start_latch;                  /* the server starts only once raftmgrd wrote the latch file in this boot */
 };
 
 struct pg_callbacks {
@@ -45,14 +45,14 @@ struct pg_callbacks {
     void (*schema_done)(void *ctx, int code, const char *text);
 };
 
-/* Takes the instance under observation; the first seen() comes soon after. Writes the latch where a server runs, and puts
- * standby.signal back where the directory is raftmgr's and lacks it. The data directory need not exist.
+/* Takes the instance under observation; the first seen() comes soon after. Writes the latch where a server runs, and
+ * puts standby.signal back where the directory is raftmgr's and lacks it. The data directory need not exist.
  * ERR_CONFIG: paths that are not absolute, a bad conninfo, a data directory of another user, no PostgreSQL programs. */
 int pg_open(struct pg **ret, uv_loop_t *loop, const struct pg_config *config, const struct pg_callbacks *callbacks,
             struct err *err);
 
-/* Gives everything up; PostgreSQL itself is left alone. No callback of pg_callbacks comes any more; frees pg, then calls
- * done(ctx) (may be NULL) from the loop. A running action's child is killed. */
+/* Gives everything up; PostgreSQL itself is left alone. No callback of pg_callbacks comes any more; frees pg, then
+ * calls done(ctx) (may be NULL) from the loop. A running action's child is killed. */
 void pg_close(struct pg *pg, void (*done)(void *ctx), void *ctx);
 
 /* Looks again now, or right after the look that is under way; calls in between count as one. */
@@ -68,8 +68,8 @@ void pg_act(struct pg *pg, const struct pg_action *action);
  * What was begun in the server is not undone; standby.signal is in place again. Does nothing where no action runs. */
 void pg_act_cancel(struct pg *pg);
 
-/* Makes the repmgr schema equal to this committed state, over a connection of its own and beside any action. The value is
- * copied. One at a time: must not be called before the last one's schema_done(). For a primary only: ERR_REFUSED else. */
+/* Makes the repmgr schema equal to this committed state, over a connection of its own and beside any action. The value
+ * is copied. One at a time: must not be called before the last one's schema_done(). On a standby: ERR_REFUSED. */
 void pg_schema(struct pg *pg, const struct pg_schema *schema);
 
 #endif

@@ -60,7 +60,6 @@ static void show(const struct drive *drive)
                seen->walsenders[i].streaming ? "streaming" : "-", seen->walsenders[i].synchronous ? " sync" : "",
                seen->walsenders[i].flushed.at);
     printf("\n");
-    (void)fflush(stdout);
 }
 
 static bool reached(const struct drive *drive)
@@ -225,7 +224,7 @@ static void next_word(struct drive *drive)
     unsigned connect;
     const char *word = *drive->words;
 
-    if (!word) {
+    if (!word || drive->failed) {
         pg_close(drive->pg, closed, drive);
         return;
     }
@@ -273,6 +272,7 @@ int main(int argc, char **argv)
     struct pg_callbacks callbacks = { &drive, seen, done, schema_done };
     struct err err;
 
+    (void)setvbuf(stdout, NULL, _IOLBF, 0);
     if (argc < 5) {
         (void)fprintf(stderr, "usage: pgdrive DATA_DIRECTORY CONNINFO NAME WORK_DIRECTORY WORD...\n");
         return 2;

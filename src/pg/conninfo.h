@@ -1,0 +1,39 @@
+/* conninfo.h - libpq connection strings, taken apart and put together again. No network. */
+#ifndef RAFTMGR_PG_CONNINFO_H
+#define RAFTMGR_PG_CONNINFO_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "core/types.h"
+
+struct conninfo_facts {
+    char host[ADDRESS_SIZE]; /* as given; empty: libpq's default */
+    char hostaddr[ADDRESS_SIZE];
+    char port[16];
+    char user[NAME_SIZE];
+    char dbname[NAME_SIZE];
+    char password[ADDRESS_SIZE];
+    bool several; /* more than one host */
+};
+
+/* What stands in it. ERR_CONFIG when libpq does not understand it. */
+int conninfo_read(const char *conninfo, struct conninfo_facts *ret, struct err *err);
+
+struct conninfo_pair {
+    const char *key;
+    const char *value; /* NULL or empty: the key is left out */
+};
+
+/* Appends conninfo with these keys replaced, added or left out, quoted for libpq. At most 16 pairs. */
+int conninfo_change(const char *conninfo, const struct conninfo_pair *pairs, size_t count, struct buf *ret,
+                    struct err *err);
+
+/* primary_conninfo towards an upstream: its conninfo less dbname, with our name as application_name, our replication
+ * user and passfile, and timeouts that show a dead peer within seconds. */
+int conninfo_for_upstream(const char *conninfo, const char *node_name, const char *replication_user,
+                          const char *passfile, struct buf *ret, struct err *err);
+
+/* True for a numeric IPv4 or IPv6 address or a socket directory: libpq resolves nothing then. */
+bool conninfo_is_numeric(const char *host);
+
+#endif

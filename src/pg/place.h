@@ -1,0 +1,45 @@
+/*
+ * place.h - raftmgr's own files in and beside the data directory, put in place durably.
+ *
+ * They are small; each call writes and syncs at once.
+ */
+#ifndef RAFTMGR_PG_PLACE_H
+#define RAFTMGR_PG_PLACE_H
+
+#include "base/err.h"
+#include "pg/pg.h"
+
+#define PLACE_PATH_SIZE (PATH_SIZE + 96)
+
+/* Makes standby.signal, where it is missing, and takes recovery.signal away. */
+int place_signal(const char *data_directory, struct err *err);
+bool place_has_signal(const char *data_directory);
+/* Takes standby.signal away: for a start in place only. */
+int place_unsignal(const char *data_directory, struct err *err);
+
+/* Writes the latch file where config->start_latch is on; does nothing else. */
+int place_latch(const struct pg_config *config, struct err *err);
+
+/* Writes the settings file, the latch, and the include line in postgresql.conf where it is missing. Names of ours in
+ * postgresql.auto.conf are left as they are: place_strip_auto. */
+int place_conf(const struct pg_config *config, const struct pg_conf *conf, uint64_t *ret_written, struct err *err);
+
+/* Reads the settings file back. ERR_NOT_FOUND, ERR_CORRUPT. */
+int place_read_conf(const struct pg_config *config, struct pg_conf *ret_conf, uint64_t *ret_written, struct err *err);
+
+/* Takes names of ours out of postgresql.auto.conf. Only while no server runs: it writes that file itself. */
+int place_strip_auto(const struct pg_config *config, struct err *err);
+
+/* The path of the settings file. Size PLACE_PATH_SIZE. */
+void place_conf_path(const struct pg_config *config, char *path);
+/* The path of postgresql.conf. Size PLACE_PATH_SIZE. */
+void place_main_conf_path(const struct pg_config *config, char *path);
+
+/* A clone or rewind that has begun to change the data directory and has not ended: what it is ("clone", "rewind") and
+ * under which token. The mark is outside the data directory, which these programs replace. */
+int place_mark_unfinished(const struct pg_config *config, const char *what, struct token token, struct err *err);
+int place_clear_unfinished(const struct pg_config *config, struct err *err);
+/* True when there is such a mark; *ret_what has size 16. */
+bool place_unfinished(const struct pg_config *config, char *ret_what, struct token *ret_token);
+
+#endif

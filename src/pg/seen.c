@@ -1,0 +1,215 @@
+/*
+ * seen.c - from raw facts to pg_seen: the timeline of the last record, the end of WAL on disk, which settings hold.
+ *
+ * A standby's end of WAL (design-review.md R5): pg_last_wal_receive_lsn() is what the receiver flushed, its last flush
+ * at its exit included, but 0 in a life without receiver and the start of a segment after a first attachment; what was
+ * replayed is a lower bound always. The greater of the two is the end, once no receiver is there and either one ran in
+ * this life (it is only started when all older WAL has been replayed) or startup waits for more.
+ */
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "pg/adapter.h"
+#include "pg/conf.h"
+
+void seen_tell(struct pg *pg)
+{
+    struct pg_seen *seen = &pg->probe.seen;
+
+    seen->at_us = clock_boot_us();
+    seen->conf_loaded =
+        seen->conf_present && pg->probe.loaded == pg->probe.written && pg->probe.sync_as_written;
+    if (!pg->closing && pg->callbacks.seen)
+        pg->callbacks.seen(pg->callbacks.ctx, seen);
+}
+
+static bool changed(const char *path, struct timespec *last)
+{
+    struct stat file;
+
+    if (stat(path, &file) < 0)
+        file.st_mtim = (struct timespec){ 0 };
+    bool differs = file.st_mtim.tv_sec != last->tv_sec || file.st_mtim.tv_nsec != last->tv_nsec;
+    *last = file.st_mtim;
+    return differs;
+}
+
+void seen_conf(struct pg *pg)
+{
+    char path[PLACE_PATH_SIZE];
+    struct pg_seen *seen = &pg->probe.seen;
+
+    place_conf_path(&pg->config, path);
+    if (!changed(path, &pg->probe.conf_changed))
+        return;
+    seen->conf_present = place_read_conf(&pg->config, &seen->conf, &pg->probe.written, NULL) == 0;
+    if (!seen->conf_present)
+        seen->conf = (struct pg_conf){ 0 };
+}
+
+/* History of a timeline, cached; an unreadable one is empty. */
+static const struct history *history_of(struct pg *pg, struct timeline timeline)
+{
+    struct probe *probe = &pg->probe;
+
+    if (timeline.no != probe->history_of.no || timeline.no == 0) {
+        probe->history = (struct history){ 0 };
+        probe->history_of.no = 0;
+        if (timeline.no > 0 && history_read(pg->config.data_directory, timeline, &probe->history, NULL) == 0)
+            probe->history_of = timeline;
+    }
+    return &probe->history;
+}
+
+/* Sets timeline and history of the record that ends at seen->end, in a log that goes up to `newest`. */
+static void seen_timeline(struct pg *pg, struct timeline newest)
+{
+    struct pg_seen *seen = &pg->probe.seen;
+    const struct history *history = history_of(pg, newest);
+
+    seen->timeline = history_timeline_at(history, newest, seen->end);
+    seen->history = (struct history){ 0 };
+    for (uint32_t i = 0; i < history->count && history->rows[i].timeline.no < seen->timeline.no; i++)
+        seen->history.rows[seen->history.count++] = history->rows[i];
+}
+
+static void control_facts(struct pg *pg, const struct control *control)
+{
+    struct pg_seen *seen = &pg->probe.seen;
+
+    seen->system_identifier = control->system_identifier;
+    seen->clean = control->state == CONTROL_SHUT_DOWN || control->state == CONTROL_SHUT_DOWN_IN_RECOVERY;
+    seen->was_primary = control->state == CONTROL_SHUT_DOWN || control->state == CONTROL_SHUTTING_DOWN ||
+                        control->state == CONTROL_IN_PRODUCTION;
+    seen->end = control->checkpoint;
+    seen->end_final = control->state == CONTROL_SHUT_DOWN &&
+                      control_end(pg->config.data_directory, control, &seen->end, NULL) == 0;
+    seen_timeline(pg, control->timeline);
+}
+
+static void clear_running(struct pg_seen *seen)
+{
+    seen->answering = false;
+    seen->write_failed = false;
+    seen->end_final = false;
+    seen->receiver = false;
+    seen->receiver_streaming = false;
+    seen->replay_paused = false;
+    seen->replay_lag_us = 0;
+    seen->walsender_count = 0;
+    seen->pending_restart[0] = '\0';
+    seen->problem[0] = '\0';
+}
+
+void seen_without_server(struct pg *pg)
+{
+    struct pg_seen *seen = &pg->probe.seen;
+    struct control control;
+    struct token token;
+    struct err err = { 0 };
+    char what[16];
+    int left = instance_count(&pg->instance, &err);
+
+    clear_running(seen);
+    seen_conf(pg);
+    int unreadable = control_read(pg->config.data_directory, &control, &err);
+    if (left != 0) {
+        seen->state = PG_ORPHANS;
+        seen->clean = false;
+        if (left < 0)
+            (void)text_copy(seen->problem, sizeof seen->problem, err.text);
+    } else if (place_unfinished(&pg->config, what, &token)) {
+        seen->state = PG_ABSENT;
+        (void)snprintf(seen->problem, sizeof seen->problem, "an unfinished %s", what);
+    } else if (unreadable) {
+        seen->state = PG_ABSENT;
+        (void)text_copy(seen->problem, sizeof seen->problem, err.text);
+    } else {
+        seen->state = PG_STOPPED;
+    }
+    if (!unreadable)
+        control_facts(pg, &control);
+}
+
+/* The newest timeline with a segment at the end of WAL. The directory is read anew only where it can have changed. */
+static struct timeline newest_of_standby(struct pg *pg, const struct look *look, struct lsn end)
+{
+    struct probe *probe = &pg->probe;
+    uint64_t segment = look->segment_bytes && end.at ? (end.at - 1) / look->segment_bytes : 0;
+
+    if (!look->receiver || segment != probe->newest_segment || probe->newest.no == 0 ||
+        look->receiver_timeline.no != probe->newest_receiver.no) {
+        probe->newest = wal_newest_at(pg->config.data_directory, end, look->segment_bytes);
+        probe->newest_segment = segment;
+        probe->newest_receiver = look->receiver_timeline;
+    }
+    return probe->newest;
+}
+
+static void standby_facts(struct pg *pg, const struct look *look)
+{
+    struct pg_seen *seen = &pg->probe.seen;
+    struct lsn end = lsn_max(look->received, look->replayed);
+    struct control control;
+
+    if (look->receiver && look->received.at != pg->probe.raw.received.at)
+        seen->received_at_us = clock_boot_us();
+    seen->end_final = !look->receiver && (look->received.at > 0 || look->waiting);
+    if (!look->receiver && !seen->end_final && pg->probe.dumped_from.at == look->replayed.at &&
+        pg->probe.dumped_end.at > 0) {
+        end = lsn_max(end, pg->probe.dumped_end);
+        seen->end_final = true;
+    }
+    seen->end = end;
+    struct timeline newest = newest_of_standby(pg, look, end);
+    if (newest.no == 0 && control_read(pg->config.data_directory, &control, NULL) == 0)
+        newest = control.timeline;
+    seen_timeline(pg, newest);
+}
+
+static void check_sync(struct pg *pg, const struct look *look, bool fresh)
+{
+    char wanted[CONF_VALUE_MAX];
+
+    if (!fresh)
+        return;
+    conf_sync_value(&pg->probe.seen.conf, wanted, sizeof wanted);
+    pg->probe.loaded = look->conf_written;
+    pg->probe.sync_as_written = strcmp(wanted, look->sync_names) == 0;
+}
+
+void seen_from_look(struct pg *pg, const struct look *look, bool fresh)
+{
+    struct pg_seen *seen = &pg->probe.seen;
+    struct control control;
+
+    seen_conf(pg);
+    seen->state = look->in_recovery ? PG_STANDBY : PG_PRIMARY;
+    seen->clean = false;
+    seen->was_primary = !look->in_recovery;
+    if (!look->in_recovery && seen->conf_present && !place_has_signal(pg->config.data_directory))
+        (void)place_signal(pg->config.data_directory, NULL); /* a promotion removed it; the next look tries again */
+    seen->postmaster_started_us = look->postmaster_started_us;
+    seen->replayed = look->in_recovery ? look->replayed : look->flushed;
+    seen->replay_paused = look->replay_paused;
+    seen->replay_lag_us = look->replay_lag_us;
+    seen->receiver = look->receiver;
+    seen->receiver_streaming = look->receiver_streaming;
+    seen->can_rewind = look->can_rewind;
+    if (seen->system_identifier == 0 && control_read(pg->config.data_directory, &control, NULL) == 0)
+        seen->system_identifier = control.system_identifier;
+    if (look->in_recovery) {
+        standby_facts(pg, look);
+    } else {
+        seen->end = look->flushed;
+        seen->end_final = false;
+        seen_timeline(pg, look->inserting);
+    }
+    seen->walsender_count = look->walsender_count;
+    memcpy(seen->walsenders, look->walsenders, sizeof seen->walsenders);
+    check_sync(pg, look, fresh);
+    if (fresh)
+        (void)text_copy(seen->pending_restart, sizeof seen->pending_restart, look->pending_restart);
+    pg->probe.raw = *look;
+}

@@ -1,0 +1,74 @@
+/*
+ * slots.c - the replication slots of the cluster's other nodes, on primary and standbys alike.
+ *
+ * They are named repmgr_slot_<node id>, as repmgr does. On a standby they wait for its promotion, and the probe moves
+ * them along with replay. Only inactive slots of such a name are dropped; nobody else's, and none in use.
+ */
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "pg/adapter.h"
+
+#define SQL_MAX 8192
+#define OURS "slot_type = 'physical' AND slot_name ~ '^repmgr_slot_[0-9]+$'"
+
+static void fail(struct pg *pg, enum err_code code, const char *text)
+{
+    struct err err = { 0 };
+    act_finish(pg, err_set(&err, code, "slots: %s", text), &err);
+}
+
+static void answered(struct pg *pg, const struct conn_answer *answer)
+{
+    if (answer->problem[0])
+        fail(pg, ERR_DB_QUERY, answer->problem);
+    else
+        act_done(pg);
+}
+
+/* 'a','b' or, for none, '' which is no slot's name. */
+static void put_names(struct pg *pg, struct buf *sql)
+{
+    const struct pg_action *what = &pg->act.what;
+
+    for (uint32_t i = 0; i < what->slot_count && i < MEMBERS_MAX; i++) {
+        char *quoted = PQescapeLiteral(conn_pq(pg->act.conn), what->slots[i], strlen(what->slots[i]));
+        assert(quoted);
+        if (i > 0)
+            buf_put(sql, ",", 1);
+        buf_put(sql, quoted, strlen(quoted));
+        PQfreemem(quoted);
+    }
+    if (what->slot_count == 0)
+        buf_put(sql, "''", 2);
+}
+
+static void put(struct buf *sql, const char *text)
+{
+    buf_put(sql, text, strlen(text));
+}
+
+static void connected(struct pg *pg, const struct conn_answer *answer)
+{
+    AUTO(buf) sql;
+
+    buf_init(&sql, SQL_MAX);
+    if (answer->problem[0]) {
+        fail(pg, ERR_DB_CONN, answer->problem);
+        return;
+    }
+    put(&sql, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active AND " OURS
+              " AND slot_name NOT IN (");
+    put_names(pg, &sql);
+    put(&sql, "); SELECT pg_create_physical_replication_slot(n, true) FROM unnest(ARRAY[");
+    put_names(pg, &sql);
+    put(&sql, "]::name[]) AS n WHERE n <> '' AND n NOT IN (SELECT slot_name FROM pg_replication_slots)");
+    buf_put_u8(&sql, 0);
+    assert(!sql.failed);
+    act_query(pg, (const char *)sql.bytes, answered);
+}
+
+void verb_slots(struct pg *pg)
+{
+    act_connect(pg, connected);
+}

@@ -1,0 +1,150 @@
+/*
+ * start.c - starts the server: as a standby, or in place as the primary it was.
+ *
+ * A start in place takes standby.signal away for as long as the server needs to see that it is not there. It is put back
+ * when the control file shows that recovery has begun (PostgreSQL looks for the signal before that), when the server is
+ * ready, and when the action ends in any other way.
+ */
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "pg/adapter.h"
+#include "pg/hba.h"
+#include "pg/postmaster.h"
+
+#define EVERY_MS 5
+
+enum { STAGE_STARTING, STAGE_SIGNAL_BACK };
+
+static int refuse_unsound(struct pg *pg, struct control *ret_control, struct err *err)
+{
+    struct token token;
+    char what[16];
+
+    int left = instance_count(&pg->instance, err);
+    if (left < 0)
+        return left;
+    if (left > 0)
+        return err_set(err, ERR_REFUSED, "%d PostgreSQL processes are left in '%s'", left, pg->config.data_directory);
+    if (place_unfinished(&pg->config, what, &token))
+        return err_set(err, ERR_REFUSED, "the data directory holds an unfinished %s", what);
+    return control_read(pg->config.data_directory, ret_control, err);
+}
+
+static void fail(struct pg *pg, struct err *err)
+{
+    (void)err_wrap(err, "%s", act_name(pg->act.what.kind));
+    act_finish(pg, -(int)err->code, err);
+}
+
+static int64_t control_changed_us(const struct pg *pg)
+{
+    char path[PLACE_PATH_SIZE];
+    struct stat file;
+
+    (void)snprintf(path, sizeof path, "%s/global/pg_control", pg->config.data_directory);
+    if (stat(path, &file) < 0)
+        return 0;
+    return file.st_mtim.tv_sec * INT64_C(1000000) + file.st_mtim.tv_nsec / 1000;
+}
+
+struct start {
+    int64_t control_changed_us; /* as it was before the start */
+};
+
+/* The server has passed the point where it looks for standby.signal. */
+static void signal_back(struct pg *pg)
+{
+    const struct start *start = pg->act.scratch;
+    struct control control;
+
+    if (!pg->act.signal_owed || pg->act.stage == STAGE_SIGNAL_BACK)
+        return;
+    if (control_changed_us(pg) == start->control_changed_us ||
+        control_read(pg->config.data_directory, &control, NULL) < 0 || control.state != CONTROL_CRASH_RECOVERY)
+        return;
+    if (place_signal(pg->config.data_directory, NULL) == 0)
+        act_stage(pg, STAGE_SIGNAL_BACK);
+}
+
+static void running(struct pg *pg)
+{
+    act_done(pg);
+}
+
+static void wait_for_server(struct pg *pg)
+{
+    struct postmaster_file file = { 0 };
+    struct err err = { 0 };
+    char why[TEXT_SIZE];
+
+    if (server_ended(pg)) {
+        server_last_words(pg, why, sizeof why);
+        (void)err_set(&err, ERR_COMMAND, "the server ended: %s", why[0] ? why : "see its log");
+        fail(pg, &err);
+        return;
+    }
+    signal_back(pg);
+    act_waits(pg, "the server to accept connections");
+    if (!probe_find(pg) || !postmaster_read(pg->config.data_directory, &file) ||
+        (file.status != POSTMASTER_READY && file.status != POSTMASTER_STANDBY)) {
+        act_later(pg, EVERY_MS, wait_for_server);
+        return;
+    }
+    if (pg->act.signal_owed && file.status == POSTMASTER_READY)
+        (void)place_signal(pg->config.data_directory, NULL); /* tried again at the end */
+    act_confirm(pg, running);
+}
+
+static int prepare(struct pg *pg, bool primary, struct err *err)
+{
+    struct act *act = &pg->act;
+    struct control control;
+
+    int failed = refuse_unsound(pg, &control, err);
+    if (failed)
+        return failed;
+    if (primary && (control.state == CONTROL_SHUT_DOWN_IN_RECOVERY || control.state == CONTROL_ARCHIVE_RECOVERY))
+        return err_set(err, ERR_REFUSED, "it last ran as a standby: only a promotion makes it a primary");
+    if (!primary)
+        failed = place_signal(pg->config.data_directory, err);
+    if (!failed)
+        failed = place_strip_auto(&pg->config, err);
+    if (!failed)
+        failed = place_conf(&pg->config, &act->what.conf, &act->written, err);
+    if (failed || !primary)
+        return failed;
+    act->signal_owed = true;
+    return place_unsignal(pg->config.data_directory, err);
+}
+
+static void start(struct pg *pg, bool primary)
+{
+    struct err err = { 0 };
+    struct start *state = calloc(1, sizeof *state);
+    AUTO(hba) hba = { 0 };
+
+    assert(state);
+    pg->act.scratch = state;
+    if (prepare(pg, primary, &err) < 0) {
+        fail(pg, &err);
+        return;
+    }
+    state->control_changed_us = control_changed_us(pg);
+    probe_written(pg, pg->act.written);
+    if (hba_prepare(pg, &hba, &err) < 0 || server_start(pg, hba.args, &err) < 0) {
+        fail(pg, &err);
+        return;
+    }
+    act_later(pg, EVERY_MS, wait_for_server);
+}
+
+void verb_start_standby(struct pg *pg)
+{
+    start(pg, false);
+}
+
+void verb_start_primary(struct pg *pg)
+{
+    start(pg, true);
+}
