@@ -41,10 +41,12 @@ static enum apply_result elect_refused(const struct cluster *cluster, const stru
     if (operation->kind == OPERATION_FAILOVER) {
         if (!cluster_fenced(cluster) || !token_is(command->token, cluster->token))
             return rules_refuse(reason, "token %" PRIu64 " is given out, or not the fence's", command->token.no);
+        if (command->stopped_start_no != 0)
+            return rules_refuse(reason, "it was decided for a switchover that a failover has taken over");
     } else if (operation->kind == OPERATION_SWITCHOVER) {
         const struct member *from = cluster_member(cluster, operation->from);
-        if (command->token.no != cluster->token.no + 1)
-            return rules_refuse(reason, "token %" PRIu64 " is not the reserved one", command->token.no);
+        if (cluster->primary.phase != PRIMARY_ACTIVE || command->token.no != cluster->token.no + 1)
+            return rules_refuse(reason, "token %" PRIu64 " is given out, or not the reserved one", command->token.no);
         if (!from || from->start_no != command->stopped_start_no)
             return rules_refuse(reason, "the old primary's daemon has started since it reported its stop");
         if (command->node_id != operation->from && command->node_id != operation->to)
@@ -175,10 +177,13 @@ enum apply_result rules_reserve(struct cluster *cluster, const struct command *c
 {
     if (command->timeline.no <= cluster->timeline_max.no)
         return APPLY_NOTHING;
-    if (cluster->foreign_count >= FOREIGN_MAX)
+    if (command->timeline.no - cluster->timeline_max.no > FOREIGN_MAX - cluster->foreign_count)
         return rules_refuse(reason, "too many timelines made by hand");
-    cluster->foreign[cluster->foreign_count++] = command->timeline;
-    cluster->timeline_max = command->timeline;
+    /* Nobody gave out those that are skipped either. */
+    while (cluster->timeline_max.no < command->timeline.no) {
+        cluster->timeline_max.no++;
+        cluster->foreign[cluster->foreign_count++] = cluster->timeline_max;
+    }
     rules_record(cluster, command, 0, "raftmgr_foreign_timeline", "timeline %" PRIu32 " was made by hand: it counts nowhere",
                  command->timeline.no);
     return APPLY_OK;
