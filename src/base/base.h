@@ -31,7 +31,12 @@ static inline bool text_copy(char *to, size_t size, const char *from)
     return take == length;
 }
 
-/* Unbounded or unsafe functions; the compiler refuses them in every file that includes this header. */
+/* Unbounded or unsafe functions; the compiler refuses them in every file that includes this header. Where the C library
+ * makes macros of them, those go first. */
+#undef strcpy
+#undef strcat
+#undef sprintf
+#undef vsprintf
 #pragma GCC poison strcpy strcat sprintf vsprintf gets strtok
 
 #endif

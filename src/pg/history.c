@@ -4,9 +4,9 @@
 
 #include "base/buf.h"
 #include "base/file.h"
+#include "core/history.h"
 #include "pg/wal.h"
 
-#define HISTORY_BYTES_MAX (64 * 1024)
 #define HISTORY_PATH_SIZE (PATH_SIZE + 64)
 #define RESERVED_TEXT "1\t0/28\treserved\n" /* measured: design-review.md R9 */
 #define RESERVED_SPAN_MAX 10000             /* more placeholders than that is a mistake somewhere */
@@ -14,36 +14,6 @@
 static void path_of(const char *data_directory, struct timeline timeline, char *path)
 {
     (void)snprintf(path, HISTORY_PATH_SIZE, "%s/pg_wal/%08" PRIX32 ".history", data_directory, timeline.no);
-}
-
-static void add_row(struct history *history, struct history_row row)
-{
-    if (history->count == HISTORY_MAX) {
-        memmove(history->rows, history->rows + 1, (HISTORY_MAX - 1) * sizeof row);
-        history->count--;
-    }
-    history->rows[history->count++] = row;
-}
-
-bool history_parse(const char *text, struct history *ret)
-{
-    struct history history = { 0 };
-
-    while (*text) {
-        size_t length = strcspn(text, "\n");
-        const char *at = text + strspn(text, " \t\r");
-        uint32_t timeline;
-        uint32_t high;
-        uint32_t low;
-        if (at < text + length && *at != '#') {
-            if (sscanf(at, "%" SCNu32 " %" SCNx32 "/%" SCNx32, &timeline, &high, &low) != 3 || timeline == 0)
-                return false;
-            add_row(&history, (struct history_row){ { timeline }, { (uint64_t)high << 32 | low } });
-        }
-        text += length + (text[length] == '\n');
-    }
-    *ret = history;
-    return true;
 }
 
 int history_read(const char *data_directory, struct timeline timeline, struct history *ret, struct err *err)
@@ -60,10 +30,8 @@ int history_read(const char *data_directory, struct timeline timeline, struct hi
     int failed = file_read(path, &text, err);
     if (failed)
         return failed;
-    buf_put_u8(&text, 0);
-    if (text.failed || !history_parse((const char *)text.bytes, ret))
-        return err_set(err, ERR_CORRUPT, "file '%s' is not a timeline history", path);
-    return 0;
+    failed = history_parse((const char *)text.bytes, text.length, timeline, ret, err);
+    return failed ? err_wrap(err, "file '%s' is not a timeline history", path) : 0;
 }
 
 struct timeline history_timeline_at(const struct history *history, struct timeline timeline, struct lsn end)

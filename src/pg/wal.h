@@ -38,9 +38,6 @@ int control_read(const char *data_directory, struct control *ret, struct err *er
 /* Where the record of the latest checkpoint ends, that is where WAL goes on: read from the segment file itself. */
 int control_end(const char *data_directory, const struct control *control, struct lsn *ret_end, struct err *err);
 
-/* A .history file's rows, the last HISTORY_MAX of them. False when a line is not understood. */
-bool history_parse(const char *text, struct history *ret);
-
 /* Reads pg_wal/XXXXXXXX.history; timeline 1 has none and an empty history. ERR_NOT_FOUND, ERR_CORRUPT. */
 int history_read(const char *data_directory, struct timeline timeline, struct history *ret, struct err *err);
 
