@@ -152,7 +152,7 @@ static int read_entry(struct line *line, char *name, char *value, struct err *er
 int ini_parse(const char *text, size_t length, const char *file, ini_accept *accept, void *context, struct err *err)
 {
     char name[INI_NAME_SIZE];
-    char value[INI_VALUE_SIZE];
+    char value[INI_VALUE_SIZE] = "";
     const char *end = text + length;
     uint32_t number = 0;
 

@@ -455,7 +455,7 @@ void settings_begin(struct settings_reader *reader, struct settings *settings)
 static void pass_over(struct settings_reader *reader, const struct ini_entry *entry)
 {
     for (size_t i = 0; i < ARRAY_LEN(repmgr_rows); i++) {
-        if (strcmp(repmgr_rows[i].name, entry->name))
+        if (strcmp(repmgr_rows[i].name, entry->name) != 0)
             continue;
         if (repmgr_rows[i].why[0])
             note(reader, NOTE_NOTICE, "%s:%u: repmgr's parameter \"%s\" is not used: %s", entry->file, entry->line,

@@ -74,8 +74,9 @@ void settings_init(struct settings *settings);
 
 /* Starts with the defaults and no note. The reader borrows settings until settings_finish. */
 void settings_begin(struct settings_reader *reader, struct settings *settings);
-/* An ini_accept: takes one line of the file. Bad values become error notes and 0 is returned, so that all are told. */
-int settings_accept(void *reader, const struct ini_entry *entry, struct err *err);
+/* An ini_accept whose context is the reader: takes one line of the file. Bad values become error notes and 0 is
+ * returned, so that all are told. */
+int settings_accept(void *context, const struct ini_entry *entry, struct err *err);
 /* Fills in what follows from other settings (peer_advertise, control_socket, ports left out), checks what must hold
  * between them. ERR_CONFIG when there is any error note; err tells the first one, and how many more. */
 int settings_finish(struct settings_reader *reader, struct err *err);

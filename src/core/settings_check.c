@@ -264,7 +264,7 @@ bool settings_need_restart(const struct settings *running, const struct settings
             continue;
         settings_get(running, row, left, sizeof left);
         settings_get(file, row, right, sizeof right);
-        if (strcmp(left, right))
+        if (strcmp(left, right) != 0)
             append(ret_names, size, " ", row->name);
     }
     return ret_names[0] != '\0';
