@@ -34,6 +34,7 @@ static void walk_instance(struct walk *walk, struct report *report)
 static void walk_as_primary(struct walk *walk, struct report *report)
 {
     WALK_ENUM(walk, &report->trouble, TROUBLE_FAILED);
+    walk_bool(walk, &report->leaving);
     walk_bool(walk, &report->lease_valid);
     walk_i64(walk, &report->lease_left_us);
     walk_bool(walk, &report->guard_armed);

@@ -207,6 +207,9 @@ static bool watch_primary(struct lead_turn *turn)
     }
     turn->plan->wake_at_us = turn->now_us + lead_failure_us(turn) - sign_us;
 
+    /* Its daemon said goodbye and its lease runs: it is waited for. */
+    if (view->primary_seen_us > turn->now_us)
+        return false;
     bool own = turn->cluster->primary.node_id == view->node_id;
     int64_t silent_us = index < turn->cluster->member_count && view->heard[index].report ? view->heard[index].age_us
                                                                                        : turn->now_us - view->leader_since_us;

@@ -61,6 +61,7 @@ struct report {
     bool following; /* its settings name the current primary under the current token */
 
     enum trouble trouble;
+    bool leaving; /* the daemon was told to end, PostgreSQL and guard stay: it may be back before the lease ends */
     bool lease_valid;
     int64_t lease_left_us;
     bool guard_armed;

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #define FAREWELL_MS 1000 /* how long handing leadership over may take before the daemon ends */
+#define FLUSH_MS 50      /* and how long the last messages may */
 
 void daemon_wake(struct daemon *daemon)
 {
@@ -305,15 +306,21 @@ static void farewell_check(uv_prepare_t *prepare)
 
 void daemon_stop(struct daemon *daemon)
 {
-    if (daemon->closing)
+    if (daemon->closing || daemon->stopping)
         return;
+    daemon->stopping = true;
     daemon_event(daemon, EVENT_DAEMON_STOP, "node=%d", daemon->settings.node_id);
-    bool leads = daemon->consensus && daemon->manager.lead.raft.leader && daemon->manager.lead.raft.server_count > 1;
-    if (!leads || consensus_transfer(daemon->consensus, 0, NULL) < 0) {
+    if (!daemon->consensus) {
         daemon_close(daemon);
         return;
     }
+    manager_farewell(&daemon->manager, clock_boot_us());
+    bool leads = daemon->manager.lead.raft.leader && daemon->manager.lead.raft.server_count > 1;
     uv_prepare_stop(&daemon->prepare);
-    uv_prepare_start(&daemon->prepare, farewell_check);
-    uv_timer_start(&daemon->timer, farewell_over, FAREWELL_MS, 0);
+    if (leads && consensus_transfer(daemon->consensus, 0, NULL) == 0) {
+        uv_prepare_start(&daemon->prepare, farewell_check);
+        uv_timer_start(&daemon->timer, farewell_over, FAREWELL_MS, 0);
+    } else {
+        uv_timer_start(&daemon->timer, farewell_over, FLUSH_MS, 0);
+    }
 }

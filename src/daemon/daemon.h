@@ -48,6 +48,7 @@ struct daemon {
     uv_timer_t timer;
     uv_signal_t sigterm, sigint, sighup;
     bool woken;                /* the crank is to be turned before the loop sleeps */
+    bool stopping;             /* told to end, handing over */
     bool closing;
     int exit_status;
     struct api *api;

@@ -150,7 +150,7 @@ static void keep_lease(struct manager *manager, int64_t now_us)
 
 /* -- performing the node's plan ----------------------------------------------------------------------------------- */
 
-static void set_guard(struct manager *manager)
+static void set_guard(struct manager *manager, int64_t now_us)
 {
     struct node_view *node = &manager->node;
     const struct node_plan *plan = &manager->node_plan;
@@ -162,7 +162,7 @@ static void set_guard(struct manager *manager)
     if (plan->guard == node->guard_mode && (!later || kill_at_us == node->guard_kill_at_us))
         return;
     /* A deadline that has passed is passed: it is not moved about while PostgreSQL is being stopped. */
-    if (later && kill_at_us >= node->guard_kill_at_us && manager->node_plan.action.kind == ACT_KILL)
+    if (later && node->guard_kill_at_us <= now_us && kill_at_us <= now_us)
         return;
     if (plan->guard != node->guard_mode)
         manager_event(manager, EVENT_GUARD_MODE, "node=%d mode=%s", node->node_id,
@@ -208,7 +208,7 @@ static void perform_node(struct manager *manager, int64_t now_us)
     if (plan->diverged_under.no != 0)
         node->diverged_under = plan->diverged_under;
     keep_lease(manager, now_us);
-    set_guard(manager);
+    set_guard(manager, now_us);
     if (plan->new_identity)
         set_identity(manager, (struct directory_id){ manager->ports.identity(manager->ports.ctx) });
     if (plan->cancel) {
@@ -496,6 +496,13 @@ void manager_acted(struct manager *manager, const struct pg_result *result, int6
     node->acting = ACT_NONE;
     node->acting_cancelled = false;
     manager->ports.look(manager->ports.ctx);
+}
+
+void manager_farewell(struct manager *manager, int64_t now_us)
+{
+    manager->leaving = true;
+    manager->reported_at_us = 0;
+    (void)manager_send_report(manager, now_us);
 }
 
 void manager_guard(struct manager *manager, bool alive, enum guard_wish mode, int64_t kill_at_us, int64_t now_us)

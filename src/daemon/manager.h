@@ -48,6 +48,7 @@ struct manager {
     int64_t started_us;
     enum pg_state pg_state;     /* last logged */
     bool lease_logged;
+    bool leaving;               /* told to end: the others wait for the lease's end before they suspect anything */
 };
 
 void manager_init(struct manager *manager, const struct manager_config *config, const struct ports *ports);
@@ -70,6 +71,12 @@ void manager_guard(struct manager *manager, bool alive, enum guard_wish mode, in
  * the leader. Returns 0, or -ERR_NOT_LEADER when no leader is known. Whether it took effect is read from the state.
  */
 int manager_submit(struct manager *manager, struct command *command, int64_t now_us, struct err *err);
+
+/*
+ * The daemon was told to end and PostgreSQL stays: tells the others, who then take the primary for well until its lease
+ * ends. Not to be cranked any more.
+ */
+void manager_farewell(struct manager *manager, int64_t now_us);
 
 /* Decides and acts. Returns when it wants to be called again at the latest (CLOCK_BOOTTIME, microseconds). */
 int64_t manager_crank(struct manager *manager, int64_t now_us);

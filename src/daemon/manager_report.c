@@ -34,6 +34,12 @@ static void take_report(struct manager *manager, uint64_t from_raft_id, const st
     heard->raft_id = from_raft_id;
     heard->report = *report;
     heard->at_us = now_us;
+    /* Its daemon is being restarted: the sign of life is as old as failure_timeout when its lease ends. */
+    int64_t timeout_us = (int64_t)manager->cluster.policy.failure_timeout_ms * 1000;
+    bool away = report->leaving && report->lease_valid && token_is(report->token, manager->cluster.token) &&
+                cluster_is_primary(&manager->cluster, report->node_id);
+    if (away && now_us + report->lease_left_us - timeout_us > manager->seen_lease_us)
+        manager->seen_lease_us = now_us + report->lease_left_us - timeout_us;
 }
 
 void manager_answer_lease(struct manager *manager, uint64_t from_raft_id, const struct lease_ask *ask, int64_t now_us)
@@ -222,7 +228,10 @@ void manager_build_report(struct manager *manager, int64_t now_us)
     report->lease_length_us = node->lease.held_length_us;
     report->lease_config = node->lease.held_config;
     report->demand_settled = node->sync.settled;
-    report->primary_seen_us = manager->seen_lease_us ? now_us - manager->seen_lease_us : -1;
+    report->leaving = manager->leaving;
+    report->primary_seen_us = -1;
+    if (manager->seen_lease_us != 0)
+        report->primary_seen_us = now_us > manager->seen_lease_us ? now_us - manager->seen_lease_us : 0;
     report->fence = node->fence;
     report->acting = node->acting;
     (void)text_copy(report->waiting, sizeof report->waiting,
