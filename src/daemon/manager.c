@@ -413,6 +413,12 @@ void manager_seen(struct manager *manager, const struct pg_seen *seen, int64_t n
     bool runs = is_running(seen->state);
     bool anew = runs && node->pg.postmaster_started_us != seen->postmaster_started_us;
 
+    /* An action is over when its effect is seen: a look from before its end would have it done again, or undone. */
+    if (manager->acted_at_us != 0 && seen->at_us >= manager->acted_at_us) {
+        manager->acted_at_us = 0;
+        node->acting = ACT_NONE;
+        node->acting_cancelled = false;
+    }
     note_state(manager, seen);
     if (ran && (!runs || anew)) {
         node->stopped_at = manager->cluster.version;
@@ -475,7 +481,7 @@ void manager_acted(struct manager *manager, const struct pg_result *result, int6
     struct node_view *node = &manager->node;
     char text[TEXT_SIZE * 2];
 
-    if (result->id != manager->action_id)
+    if (result->id != manager->action_id || manager->acted_at_us != 0)
         return;
     action_done(manager, result, now_us);
     if (result->code == 0) {
@@ -493,8 +499,7 @@ void manager_acted(struct manager *manager, const struct pg_result *result, int6
         node->failed_at_us = now_us;
         (void)snprintf(manager->problem, sizeof manager->problem, "%s: %.200s", act_name(result->kind), result->text);
     }
-    node->acting = ACT_NONE;
-    node->acting_cancelled = false;
+    manager->acted_at_us = now_us;
     manager->ports.look(manager->ports.ctx);
 }
 
