@@ -230,8 +230,7 @@ bool elect_demand_allowed(const struct cluster *cluster, struct directory_id win
     struct demand least;
 
     least_demand(cluster, winner, &least);
-    if (demand->k > least.k || demand->k > demand->count || demand_names(demand, winner) ||
-        demand_names(demand, (struct directory_id){ 0 }))
+    if (demand->k > least.k || demand_names(demand, winner) || !demand_sound(demand))
         return false;
     if (demand->k == 0)
         return demand->count == 0;

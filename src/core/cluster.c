@@ -77,6 +77,20 @@ bool demand_names(const struct demand *demand, struct directory_id directory)
     return false;
 }
 
+bool demand_sound(const struct demand *demand)
+{
+    if (demand->k > demand->count || demand->count > DIRECTORIES_MAX)
+        return false;
+    for (uint32_t i = 0; i < demand->count; i++) {
+        if (demand->directories[i].no == 0)
+            return false;
+        for (uint32_t j = 0; j < i; j++)
+            if (directory_is(demand->directories[i], demand->directories[j]))
+                return false;
+    }
+    return true;
+}
+
 bool demand_same(const struct demand *left, const struct demand *right)
 {
     if (left->k != right->k || left->count != right->count)

@@ -184,7 +184,9 @@ uint32_t cluster_majority(const struct cluster *cluster);
 /* The newest demand; NULL before founding. */
 const struct demand *cluster_demand(const struct cluster *cluster);
 bool demand_names(const struct demand *demand, struct directory_id directory);
-/* The same k over the same set, order aside. */
+/* k is at most the count of directories, each of which is one, and named once. */
+bool demand_sound(const struct demand *demand);
+/* The same k over the same set, order aside; both are sound. */
 bool demand_same(const struct demand *left, const struct demand *right);
 /* WAL of this timeline was made by hand, not reserved by an ELECT. */
 bool cluster_timeline_foreign(const struct cluster *cluster, struct timeline timeline);

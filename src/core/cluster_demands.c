@@ -24,13 +24,17 @@ static void merge_older(struct cluster *cluster)
     cluster->demand_count = 1;
 }
 
-/* The union of all demands with this one still fits. */
+/* What they all name and the primary fit into one demand, as a later merge, or an ELECT, needs it. */
 static bool fits(const struct cluster *cluster, const struct demand *demand)
 {
-    uint32_t count = demand->count;
+    uint32_t count = 1 + demand->count;
 
     for (uint32_t i = 0; i < cluster->demand_count; i++)
-        count += cluster->demands[i].count;
+        for (uint32_t j = 0; j < cluster->demands[i].count; j++) {
+            struct directory_id directory = cluster->demands[i].directories[j];
+            bool counted = demand_names(demand, directory) || (i > 0 && demand_names(&cluster->demands[0], directory));
+            count += !counted;
+        }
     return count <= DIRECTORIES_MAX;
 }
 
@@ -42,7 +46,7 @@ enum apply_result rules_add(struct cluster *cluster, const struct command *comma
         return rules_refuse(reason, "token %" PRIu64 " is fenced or replaced", command->token.no);
     if (demand_names(demand, cluster->primary.directory))
         return rules_refuse(reason, "the primary cannot be its own synchronous standby");
-    if (demand->k > demand->count || demand_names(demand, (struct directory_id){ 0 }))
+    if (!demand_sound(demand))
         return rules_refuse(reason, "%" PRIu32 " of %" PRIu32 " directories is no demand", demand->k, demand->count);
     if (!fits(cluster, demand))
         return rules_refuse(reason, "too many data directories in one demand");
