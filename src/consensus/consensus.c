@@ -20,12 +20,12 @@
 #define ELECTION_MS_MIN 150
 #define ELECTION_MS_MAX 60000
 #define HEARTBEAT_MS_MIN 20
-#define SNAPSHOT_THRESHOLD 1024        /* entries since the last snapshot */
-#define SNAPSHOT_TRAILING 512          /* kept behind it for members that lag a little */
+#define SNAPSHOT_THRESHOLD 1024 /* entries since the last snapshot */
+#define SNAPSHOT_TRAILING 512   /* kept behind it for members that lag a little */
 #define SEGMENT_BYTES (1u << 20)
 #define CONNECT_RETRY_MS 100
 #define DISK_RETRY_MS 1000
-#define INSTALL_SNAPSHOT_MS 2000       /* then it is sent again */
+#define INSTALL_SNAPSHOT_MS 2000 /* then it is sent again */
 #define CATCH_UP_ROUNDS 4
 #define CATCH_UP_ROUND_MS 5000
 
@@ -200,8 +200,8 @@ static uint64_t leader_of(struct consensus *consensus)
 static void look(struct consensus *consensus)
 {
     struct raft *raft = &consensus->raft;
-    bool moved = consensus->change.active && !consensus->change.told &&
-                 uv_now(consensus->loop) >= consensus->change.deadline_at;
+    bool moved =
+        consensus->change.active && !consensus->change.told && uv_now(consensus->loop) >= consensus->change.deadline_at;
 
     if (consensus->raft_phase != RAFT_OPEN || consensus->down)
         return;
@@ -397,8 +397,10 @@ static int check_config(const struct consensus_config *config, struct err *err)
         return err_set(err, ERR_CONFIG, "a raft election timeout of %u ms is not between %d and %d", election_ms,
                        ELECTION_MS_MIN, ELECTION_MS_MAX);
     if (heartbeat_ms < HEARTBEAT_MS_MIN || heartbeat_ms > election_ms / 3)
-        return err_set(err, ERR_CONFIG, "a raft heartbeat of %u ms is not between %d and a third of the election "
-                       "timeout (%u)", heartbeat_ms, HEARTBEAT_MS_MIN, election_ms / 3);
+        return err_set(err, ERR_CONFIG,
+                       "a raft heartbeat of %u ms is not between %d and a third of the election "
+                       "timeout (%u)",
+                       heartbeat_ms, HEARTBEAT_MS_MIN, election_ms / 3);
     if (strlen(config->directory) > DIRECTORY_BYTES_MAX || strlen(config->address) >= CONSENSUS_ADDRESS_MAX)
         return err_set(err, ERR_CONFIG, "the raft directory or address is too long");
     return 0;
@@ -438,6 +440,7 @@ static int start_raft(struct consensus *consensus, const struct consensus_config
         return failed;
     }
     raft->data = consensus;
+    raft->tracer = NULL; /* libraft's own formats a line for every heartbeat, to throw it away */
     consensus->raft_phase = RAFT_OPEN;
     raft_seed(raft, (unsigned)rand_identity()); /* members that start together must not draw alike */
     raft_set_election_timeout(raft, config->election_timeout_ms);

@@ -20,12 +20,12 @@
 #define CONSENSUS_ADDRESS_MAX 128
 #define CONSENSUS_PROBLEM_MAX 512
 #define CONSENSUS_PROPOSAL_BYTES_MAX (64u << 10)
-#define CONSENSUS_IN_FLIGHT_MAX 64               /* proposals without an outcome; more are refused */
-#define CONSENSUS_STATE_BYTES_MAX (16u << 20)    /* what snapshot() may put */
+#define CONSENSUS_IN_FLIGHT_MAX 64            /* proposals without an outcome; more are refused */
+#define CONSENSUS_STATE_BYTES_MAX (16u << 20) /* what snapshot() may put */
 
 enum consensus_role {
-    CONSENSUS_DOWN,           /* gave up: problem says why; close it and end the process */
-    CONSENSUS_FOLLOWER,       /* or not (yet) a member of any group */
+    CONSENSUS_DOWN,     /* gave up: problem says why; close it and end the process */
+    CONSENSUS_FOLLOWER, /* or not (yet) a member of any group */
     CONSENSUS_CANDIDATE,
     CONSENSUS_LEADER_PENDING, /* elected; entries of earlier terms may be unapplied here */
     CONSENSUS_LEADER,         /* has applied everything up to an own entry of its term */
@@ -43,10 +43,10 @@ enum consensus_member_role {
     CONSENSUS_VOTER,
 };
 
-struct consensus_config { /* borrowed during consensus_open */
-    const char *directory; /* exists, ours alone; at most 800 bytes */
-    uint64_t id;           /* never 0, never used before by a member with another or a lost log */
-    const char *address;   /* what the others dial */
+struct consensus_config {         /* borrowed during consensus_open */
+    const char *directory;        /* exists, ours alone; at most 800 bytes */
+    uint64_t id;                  /* never 0, never used before by a member with another or a lost log */
+    const char *address;          /* what the others dial */
     unsigned election_timeout_ms; /* 150 to 60000; each election draws from it to its double */
     unsigned heartbeat_ms;        /* 20 to a third of election_timeout_ms */
 };
@@ -123,14 +123,14 @@ struct consensus_status {
     uint64_t term;
     uint64_t leader_id; /* 0: unknown */
     uint64_t last_index, commit_index, applied_index;
-    int64_t since_us;   /* CLOCK_BOOTTIME: when role, term or leader last changed */
+    int64_t since_us; /* CLOCK_BOOTTIME: when role, term or leader last changed */
     unsigned member_count;
     struct consensus_member_status {
         uint64_t id;
         char address[CONSENSUS_ADDRESS_MAX];
         enum consensus_member_role role;
-    } members[CONSENSUS_MEMBERS_MAX]; /* the newest configuration in the log, committed or not */
-    bool changing;      /* a member change or a transfer is under way */
+    } members[CONSENSUS_MEMBERS_MAX];    /* the newest configuration in the log, committed or not */
+    bool changing;                       /* a member change or a transfer is under way */
     char problem[CONSENSUS_PROBLEM_MAX]; /* "": none; set while DOWN, or while the log cannot be written */
 };
 

@@ -16,7 +16,7 @@
 #define WRITE_SLOW_MS 3000    /* a write that takes longer is a problem to be told */
 #define APPLY_WEDGED_MS 10000 /* committed, not applied, nothing being written */
 
-#define OF_IO(pointer) ((struct consensus *)(void *)((char *)(pointer) - offsetof(struct consensus, io)))
+#define OF_IO(pointer) ((struct consensus *)(void *)((char *)(pointer)-offsetof(struct consensus, io)))
 
 static int set_term(struct raft_io *io, raft_term term)
 {
@@ -49,7 +49,7 @@ static int send_message(struct raft_io *io, struct raft_io_send *request, const 
     return 0;
 }
 
-struct snapshot_write { /* our request in front of libraft's */
+struct snapshot_write {                  /* our request in front of libraft's */
     struct raft_io_snapshot_put request; /* first: libraft hands back its address */
     struct consensus *consensus;
     struct raft_io_snapshot_put *theirs;
@@ -104,8 +104,7 @@ static void traced(struct raft_tracer *tracer, int type, const void *info)
 
     if (type == RAFT_TRACER_DIAGNOSTIC && strncmp(line->diagnostic.message, retry, sizeof retry - 1) == 0 &&
         pthread_equal(consensus->thread, pthread_self()))
-        consensus_down(consensus, "could not write the raft log: %s",
-                       line->diagnostic.message + sizeof retry - 1);
+        consensus_down(consensus, "could not write the raft log: %s", line->diagnostic.message + sizeof retry - 1);
 }
 
 void guard_io(struct consensus *consensus)
@@ -120,27 +119,21 @@ void guard_io(struct consensus *consensus)
     consensus->io.snapshot_put = put_snapshot;
 }
 
-/* Says in consensus->problem since when nothing gets written, or that it is over. */
-static void tell_slow_write(struct consensus *consensus, uint64_t since, uint64_t now)
+/* Says in consensus->problem that nothing gets written, or that it is over. */
+static void tell_slow_write(struct consensus *consensus, bool slow)
 {
     struct statvfs disk;
-    char problem[CONSENSUS_PROBLEM_MAX];
 
-    if (!since || now - since < WRITE_SLOW_MS) {
-        if (consensus->problem[0])
-            consensus_defer(consensus);
-        consensus->changed |= consensus->problem[0] != '\0';
-        consensus->problem[0] = '\0';
+    if (slow == (consensus->problem[0] != '\0'))
         return;
+    consensus->problem[0] = '\0';
+    if (slow) {
+        unsigned long long free_bytes =
+            statvfs(consensus->directory, &disk) ? 0 : (unsigned long long)disk.f_bavail * disk.f_frsize;
+        (void)snprintf(consensus->problem, sizeof consensus->problem,
+                       "the raft log in '%s' cannot be written (%llu KiB free); it goes on by itself once it can",
+                       consensus->directory, free_bytes / 1024);
     }
-    unsigned long long free_bytes =
-        statvfs(consensus->directory, &disk) ? 0 : (unsigned long long)disk.f_bavail * disk.f_frsize;
-    (void)snprintf(problem, sizeof problem,
-                   "the raft log in '%s' cannot be written (%llu KiB are free there); it goes on by itself once it can",
-                   consensus->directory, free_bytes / 1024);
-    if (strcmp(problem, consensus->problem) == 0)
-        return;
-    (void)text_copy(consensus->problem, sizeof consensus->problem, problem);
     consensus->changed = true;
     consensus_defer(consensus);
 }
@@ -161,7 +154,7 @@ void guard_look(struct consensus *consensus)
     uint64_t since = consensus->append_since;
     if (consensus->snapshot_since && (!since || consensus->snapshot_since < since))
         since = consensus->snapshot_since;
-    tell_slow_write(consensus, since, now);
+    tell_slow_write(consensus, since && now - since >= WRITE_SLOW_MS);
 
     if (raft->last_applied >= raft->commit_index || raft->last_applied != consensus->seen_applied || since)
         consensus->applied_at = now;

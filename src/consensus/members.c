@@ -95,8 +95,7 @@ void members_proceed(struct consensus *consensus)
 {
     struct change *change = &consensus->change;
 
-    if (change->active && !change->told && !change->finished &&
-        uv_now(consensus->loop) >= change->deadline_at) {
+    if (change->active && !change->told && !change->finished && uv_now(consensus->loop) >= change->deadline_at) {
         change->told = true;
         (void)err_set(&change->result, ERR_TIMEOUT, "not done after %d s; it may still come about", CHANGE_MS / 1000);
         if (change->done)
@@ -169,8 +168,10 @@ int consensus_member(struct consensus *consensus, uint64_t id, const char *addre
         bool same_id = members->servers[i].id == id;
         bool same_address = strcmp(members->servers[i].address, address) == 0;
         if (same_id != same_address)
-            return err_set(err, ERR_REFUSED, "raft member %llu is known at '%s'; remove it first, and let it come back "
-                           "under a new id", members->servers[i].id, members->servers[i].address);
+            return err_set(err, ERR_REFUSED,
+                           "raft member %llu is known at '%s'; remove it first, and let it come back "
+                           "under a new id",
+                           members->servers[i].id, members->servers[i].address);
     }
     if (!find(&consensus->raft, id) && members->n >= CONSENSUS_MEMBERS_MAX)
         return err_set(err, ERR_REFUSED, "the raft group has %d members already", CONSENSUS_MEMBERS_MAX);

@@ -8,7 +8,7 @@
 #include <raft.h>
 #include <raft/uv.h>
 
-struct proposal { /* one raft_apply */
+struct proposal {              /* one raft_apply */
     struct raft_apply request; /* data: this proposal */
     struct proposal *next;     /* in finished */
     struct consensus *consensus;
@@ -21,16 +21,16 @@ enum change_step { CHANGE_NONE, CHANGE_ADD, CHANGE_ASSIGN, CHANGE_REMOVE };
 
 struct change { /* the one member change under way */
     struct raft_change request;
-    bool active;                 /* libraft may still point to request, or the end is to be told */
-    enum change_step step;       /* what libraft has been asked for */
-    enum change_step next;       /* to be asked for from a deferred place */
-    bool told;                   /* done has been called */
-    bool finished;               /* failed or succeeded; to be told */
+    bool active;           /* libraft may still point to request, or the end is to be told */
+    enum change_step step; /* what libraft has been asked for */
+    enum change_step next; /* to be asked for from a deferred place */
+    bool told;             /* done has been called */
+    bool finished;         /* failed or succeeded; to be told */
     uint64_t id;
     char address[CONSENSUS_ADDRESS_MAX];
     enum consensus_member_role role;
-    uint64_t deadline_at;        /* uv_now() */
-    struct err result;           /* ERR_OK: it worked */
+    uint64_t deadline_at; /* uv_now() */
+    struct err result;    /* ERR_OK: it worked */
     void (*done)(void *ctx, int status, const struct err *err);
     void *ctx;
 };
@@ -68,7 +68,7 @@ struct consensus {
 
     uv_prepare_t prepare; /* both look for changes of libraft's state, which it does not tell */
     uv_check_t check;
-    uv_idle_t idle;       /* active while something waits to be delivered */
+    uv_idle_t idle; /* active while something waits to be delivered */
     unsigned handles;
     bool changed;
     struct proposal *finished, **finished_end;
@@ -81,15 +81,15 @@ struct consensus {
     unsigned seen_members;
     uint64_t seen_configuration; /* its index in the log */
     int64_t since_us;
-    uint64_t barrier_term;       /* a barrier of this term has been asked for */
-    uint64_t leading_term;       /* and of this one has been applied */
+    uint64_t barrier_term; /* a barrier of this term has been asked for */
+    uint64_t leading_term; /* and of this one has been applied */
 
-    uint64_t looked_at;          /* this and what follows: guard.c, uv_now() */
+    uint64_t looked_at; /* this and what follows: guard.c, uv_now() */
     uint64_t seen_applied;
-    uint64_t applied_at;         /* when it last advanced or had nothing to do */
+    uint64_t applied_at; /* when it last advanced or had nothing to do */
     uint64_t seen_stored;
-    uint64_t append_since;       /* entries wait to be written, none was since then; 0: none waits */
-    uint64_t snapshot_since;     /* a snapshot is being written; 0: none */
+    uint64_t append_since;   /* entries wait to be written, none was since then; 0: none waits */
+    uint64_t snapshot_since; /* a snapshot is being written; 0: none */
 };
 
 /* Gives up, for a reason in words; the first one stays. May be called from inside of libraft. */

@@ -99,8 +99,10 @@ int store_check(const char *directory, struct err *err)
     struct inventory inventory = take_inventory(directory);
 
     if ((inventory.segments || inventory.snapshots) && !inventory.metadata)
-        return err_set(err, ERR_CORRUPT, "the raft log in '%s' has lost its metadata files: what this member has "
-                       "voted for is forgotten", directory);
+        return err_set(err, ERR_CORRUPT,
+                       "the raft log in '%s' has lost its metadata files: what this member has "
+                       "voted for is forgotten",
+                       directory);
     return 0;
 }
 
@@ -111,7 +113,8 @@ int store_failure(const char *directory, uint64_t id, int status, const char *de
     switch (status) {
     case RAFT_CORRUPT:
     case RAFT_MALFORMED:
-        return err_set(err, ERR_CORRUPT, "the raft log in '%s' is damaged (%s); raft member %" PRIu64 " cannot be "
+        return err_set(err, ERR_CORRUPT,
+                       "the raft log in '%s' is damaged (%s); raft member %" PRIu64 " cannot be "
                        "used any more: move the directory away and start again, and this node rejoins as a new member",
                        directory, text, id);
     case RAFT_NOSPACE:
@@ -155,8 +158,7 @@ static int write_founding(struct consensus *consensus, struct err *err)
     if (!status)
         status = raft_bootstrap(&consensus->raft, &configuration);
     raft_configuration_close(&configuration);
-    int failed =
-        status ? store_failure(consensus->directory, consensus->id, status, consensus->io.errmsg, err) : 0;
+    int failed = status ? store_failure(consensus->directory, consensus->id, status, consensus->io.errmsg, err) : 0;
     raft_close(&consensus->raft, nothing_done);
     (void)uv_run(consensus->loop, UV_RUN_DEFAULT);
     return failed;
@@ -190,8 +192,8 @@ int consensus_bootstrap(const char *directory, uint64_t id, const char *address,
         failed = remove_remains(directory, err);
     if (!failed) {
         int status = raft_uv_init(&consensus->io, &loop, directory, &consensus->transport);
-        failed = status ? store_failure(directory, id, status, consensus->io.errmsg, err)
-                        : write_founding(consensus, err);
+        failed =
+            status ? store_failure(directory, id, status, consensus->io.errmsg, err) : write_founding(consensus, err);
         if (!status)
             raft_uv_close(&consensus->io);
     }

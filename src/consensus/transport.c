@@ -43,8 +43,9 @@ static void forget_dial(struct dial *dial)
 {
     struct dial **link = &dial->consensus->dials;
 
-    while (*link != dial)
+    while (*link && *link != dial)
         link = &(*link)->next;
+    assert(*link == dial);
     *link = dial->next;
     dial->consensus = NULL;
 }

@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
 #define FRAME_HEADER_BYTES 4
 #define OUT_KEEP_BYTES 4096 /* of an idle connection's queue */
@@ -321,19 +320,6 @@ static void shake_hands(struct conn *conn)
         read_all(conn);
 }
 
-/* Strangers get no answer, not even a TLS alert: only what begins like a handshake is worth one. True: go on. */
-static bool begins_like_tls(struct conn *conn)
-{
-    uint8_t start[2];
-    ssize_t got = recv(conn->watch->fd, start, sizeof start, MSG_PEEK);
-
-    if (got == 2 && start[0] == 0x16 && start[1] == 0x03)
-        return true;
-    if (!(got < 0 && errno == EAGAIN))
-        conn_close(conn, ERR_REFUSED, "the other side does not speak TLS");
-    return false;
-}
-
 static void socket_ready(void *owner, int events)
 {
     struct conn *conn = owner;
@@ -356,8 +342,7 @@ static void socket_ready(void *owner, int events)
         conn_deadline(conn, conn_time_left(conn));
     }
     if (conn->phase == CONN_HANDSHAKE) {
-        if (!conn->inbound || SSL_get_state(conn->ssl) != TLS_ST_BEFORE || begins_like_tls(conn))
-            shake_hands(conn);
+        shake_hands(conn);
         return;
     }
     if (events & UV_WRITABLE)

@@ -1,11 +1,11 @@
 /*
  * conn.h - one authenticated connection: a socket, its TLS session, frames in and out, a deadline.
  *
- * A connection is made by dial.c or accept.c, whose establish ops see it through the handshake and the hello; once it is
- * up, the ops of its owner (peer.c, request.c, stream.c) get what comes. Whatever ends it, down is called exactly once (of establish if there is
- * any, then of ops), from a later turn of the loop, and the connection is freed after that; until then conn_is_up() is false and conn_fail() does nothing.
- * Reading and writing happen directly on the socket when the loop says so: nothing is queued but what the socket or
- * TLS would not take.
+ * A connection is made by dial.c or accept.c, whose establish ops see it through the handshake and the hello; once it
+ * is up, the ops of its owner (peer.c, request.c, stream.c) get what comes. Whatever ends it, down is called exactly
+ * once (of establish if there is any, then of ops), from a later turn of the loop, and the connection is freed after
+ * that; until then conn_is_up() is false and conn_fail() does nothing. Reading and writing happen directly on the
+ * socket when the loop says so: nothing is queued but what the socket or TLS would not take.
  */
 #ifndef RAFTMGR_NET_CONN_H
 #define RAFTMGR_NET_CONN_H
@@ -38,26 +38,26 @@ struct conn_ops {
 
 struct conn {
     struct net *net;
-    struct conn *next, *prev; /* net->conns, newest first */
+    struct conn *next, *prev;         /* net->conns, newest first */
     const struct conn_ops *establish; /* until it is up */
     void *establish_state;
-    const struct conn_ops *ops;       /* of the owner; NULL until an inbound connection has found one */
+    const struct conn_ops *ops; /* of the owner; NULL until an inbound connection has found one */
     void *owner;
     enum conn_phase phase;
     bool inbound;
-    bool held_up;             /* the owner takes no bytes now: do not read */
+    bool held_up; /* the owner takes no bytes now: do not read */
     bool close_when_drained;
     enum net_kind kind;
-    uint64_t peer_id;         /* whom we dialled, or who it said it is */
-    struct net_hello hello;   /* inbound: what it said */
-    struct watch *watch;      /* the socket; NULL while there is none */
+    uint64_t peer_id;       /* whom we dialled, or who it said it is */
+    struct net_hello hello; /* inbound: what it said */
+    struct watch *watch;    /* the socket; NULL while there is none */
     SSL *ssl;
     uv_timer_t timer;
-    uint64_t establish_by;            /* uv_now() by which it must be up */
-    struct buf in;            /* the beginning of a frame */
-    uint8_t *out;             /* what was not sent yet: out_start to out_end of out_size bytes */
+    uint64_t establish_by; /* uv_now() by which it must be up */
+    struct buf in;         /* the beginning of a frame */
+    uint8_t *out;          /* what was not sent yet: out_start to out_end of out_size bytes */
     size_t out_start, out_end, out_size;
-    struct err why;                   /* ERR_OK: none yet */
+    struct err why; /* ERR_OK: none yet */
 };
 
 /* A connection without a socket, in net->conns. It lives until conn_fail or conn_close. */

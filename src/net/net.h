@@ -13,11 +13,11 @@
 
 #include <uv.h>
 
-#define NET_ADDRESS_MAX 128                   /* host:port, [v6]:port or name:port, with its terminator */
-#define NET_REASON_MAX 512                    /* text of a refusal, with its terminator */
-#define NET_MESSAGE_BYTES_MAX (256u << 10)    /* one peer message */
-#define NET_REQUEST_BYTES_MAX (1024u << 10)   /* one request or one reply */
-#define NET_QUEUE_BYTES_MAX (1024u << 10)     /* unsent peer messages of one connection; more are dropped */
+#define NET_ADDRESS_MAX 128                 /* host:port, [v6]:port or name:port, with its terminator */
+#define NET_REASON_MAX 512                  /* text of a refusal, with its terminator */
+#define NET_MESSAGE_BYTES_MAX (256u << 10)  /* one peer message */
+#define NET_REQUEST_BYTES_MAX (1024u << 10) /* one request or one reply */
+#define NET_QUEUE_BYTES_MAX (1024u << 10)   /* unsent peer messages of one connection; more are dropped */
 
 enum net_kind { NET_RAFT = 1, NET_PEER, NET_REQUEST }; /* what a connection is for */
 

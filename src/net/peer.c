@@ -15,7 +15,7 @@ struct peer {
     struct conn *conn; /* NULL: waiting for the timer */
     uv_timer_t timer;
     unsigned retry_ms;
-    uint64_t up_at;    /* uv_now(); 0: it never came up */
+    uint64_t up_at; /* uv_now(); 0: it never came up */
     bool told_up;
     char told_reason[ERR_TEXT_MAX];
 };

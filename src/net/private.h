@@ -5,9 +5,9 @@
 #include "net/conn.h"
 #include "net/net.h"
 
-#define NET_ESTABLISH_MS 2000     /* connect, handshake and hello together, either side */
-#define NET_UNPROVEN_MAX 64       /* inbound connections in the handshake; the oldest gives way */
-#define NET_INBOUND_MAX 256       /* proven inbound connections */
+#define NET_ESTABLISH_MS 2000 /* connect, handshake and hello together, either side */
+#define NET_UNPROVEN_MAX 64   /* inbound connections in the handshake; the oldest gives way */
+#define NET_INBOUND_MAX 256   /* proven inbound connections */
 
 struct peer;
 struct resolver;
@@ -16,14 +16,14 @@ struct net {
     uv_loop_t *loop;
     struct net_callbacks callbacks;
     struct tls tls;
-    struct net_hello self;        /* kind unused */
+    struct net_hello self; /* kind unused */
     struct watch *listener;
-    uv_timer_t accept_pause;      /* out of file descriptors: look again later */
+    uv_timer_t accept_pause; /* out of file descriptors: look again later */
     char listen_address[NET_ADDRESS_MAX];
     struct conn *conns;
     struct peer *peers;
     struct resolver *resolver;
-    unsigned handles;             /* of ours that the loop still has */
+    unsigned handles; /* of ours that the loop still has */
     bool closing;
     void (*done)(void *ctx);
     void *done_ctx;

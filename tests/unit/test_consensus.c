@@ -247,7 +247,8 @@ static void add_member(struct member *leader, const struct member *member, enum 
     CU_ASSERT_EQUAL(consensus_member(leader->consensus, member->id, member->address, role, change_done, &result, &err),
                     0);
     CU_ASSERT_EQUAL(result.calls, 0);
-    CU_ASSERT_EQUAL(consensus_remove(leader->consensus, member->id, NULL, NULL, &err), -ERR_REFUSED); /* one at a time */
+    CU_ASSERT_EQUAL(consensus_remove(leader->consensus, member->id, NULL, NULL, &err),
+                    -ERR_REFUSED); /* one at a time */
     RUN_UNTIL(result.calls == 1);
     CU_ASSERT_EQUAL(result.status, 0);
 }
@@ -472,8 +473,8 @@ static void closing_settles_everything(void)
     close_member(&members[1]);
     for (int i = 0; i < 10; i++)
         propose(&members[0], "x", &outcomes);
-    CU_ASSERT_EQUAL(consensus_member(members[0].consensus, 3, "127.0.0.1:1", CONSENSUS_LEARNER, change_done, &result, &err),
-                    0);
+    CU_ASSERT_EQUAL(
+        consensus_member(members[0].consensus, 3, "127.0.0.1:1", CONSENSUS_LEARNER, change_done, &result, &err), 0);
     close_consensus(&members[0]);
     CU_ASSERT_EQUAL(outcomes.calls, 10);
     CU_ASSERT_EQUAL(outcomes.unknown, 10);
