@@ -296,6 +296,26 @@ static void a_demand_never_loses_a_name(void)
     ACCEPTED(&cluster, elect);
 }
 
+/* One place is the old primary's: ELECT names it beside all others. Whom two demands name takes one place. */
+static void places_are_counted_once(void)
+{
+    struct cluster cluster;
+    struct demand demand = { .k = 1 };
+
+    agreed_found(&cluster);
+    for (uint64_t i = 0; i < 15; i++)
+        demand.directories[demand.count++].no = 0x1000 + i;
+    ACCEPTED(&cluster, agreed_add(&cluster, demand));
+    ACCEPTED(&cluster, agreed_add(&cluster, demand));
+    demand.count = 0;
+    for (uint64_t i = 0; i <= DIRECTORIES_MAX - 1 - 15; i++)
+        demand.directories[demand.count++].no = 0x2000 + i;
+    REFUSED(&cluster, agreed_add(&cluster, demand));
+    demand.count--;
+    ACCEPTED(&cluster, agreed_add(&cluster, demand));
+    CU_ASSERT(cluster.demands[0].count == 15 && cluster.demands[1].count == 16);
+}
+
 static void demands_compare_as_sets(void)
 {
     struct demand left = DEMAND(1, B, C), right = DEMAND(1, C, B);
@@ -316,6 +336,7 @@ static const struct unit_test tests[] = {
     { "ELECT keeps what was promised, over all small sets", elect_keeps_what_was_promised },
     { "nobody counts twice", elect_counts_nobody_twice },
     { "there is room for every member in every demand", there_is_room_for_every_member },
+    { "places in a demand are counted once", places_are_counted_once },
     { "a demand never loses a name", a_demand_never_loses_a_name },
     { "demands compare as sets", demands_compare_as_sets },
 };
