@@ -39,13 +39,12 @@ static int transport_listen(struct raft_uv_transport *transport, raft_uv_accept_
     return 0;
 }
 
-static void forget_dial(struct dial *dial)
+static void forget_dial(struct consensus *consensus, struct dial *dial)
 {
-    struct dial **link = &dial->consensus->dials;
+    struct dial **link = &consensus->dials;
 
-    while (*link && *link != dial)
+    while (*link != dial)
         link = &(*link)->next;
-    assert(*link == dial);
     *link = dial->next;
     dial->consensus = NULL;
 }
@@ -57,7 +56,7 @@ static void dialled(void *ctx, int fd)
     struct raft_uv_connect *request = dial->request;
 
     if (consensus)
-        forget_dial(dial);
+        forget_dial(consensus, dial);
     free(dial);
     if (!consensus) {
         if (fd >= 0)
@@ -92,7 +91,7 @@ static void transport_stop(struct raft_uv_transport *transport, raft_uv_transpor
     consensus->accept_stream = NULL;
     while (consensus->dials) {
         struct raft_uv_connect *request = consensus->dials->request;
-        forget_dial(consensus->dials);
+        forget_dial(consensus, consensus->dials);
         request->cb(request, NULL, RAFT_CANCELED);
     }
     done(transport);
