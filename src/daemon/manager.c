@@ -195,6 +195,7 @@ static void start_action(struct manager *manager, int64_t now_us)
     node->acting_cancelled = false;
     node->acting_since_us = now_us;
     manager->acting_token = action->token;
+    manager->acting_slots = node_slots(&manager->cluster, node->node_id);
     manager_event(manager, EVENT_PG_ACTION, "node=%d action=\"%s\" why=%s token=%" PRIu64, node->node_id,
                   act_name(action->kind), why_name(manager->node_plan.why), manager->cluster.token.no);
     manager->ports.act(manager->ports.ctx, action);
@@ -449,7 +450,7 @@ static void action_done(struct manager *manager, const struct pg_result *result,
 
     switch (result->kind) {
     case ACT_SLOTS:
-        node->slots_for = node_slots(&manager->cluster, node->node_id);
+        node->slots_for = manager->acting_slots;
         node->slots_at_us = now_us;
         break;
     case ACT_CHECKPOINT:

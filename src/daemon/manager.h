@@ -37,6 +37,7 @@ struct manager {
     struct report reported;     /* what changes are told from: the newest one sent, without its moving figures */
     int64_t reported_at_us;
     struct token acting_token;  /* under which the running action was begun */
+    uint64_t acting_slots;      /* the slots that it makes, where it makes slots */
     int64_t acted_at_us;        /* when it ended, until a look begun after that shows what it did; 0: it has not */
     struct token operation_token;       /* the operation that lead.operation_since_us is about */
     enum primary_phase operation_phase;
