@@ -1,0 +1,178 @@
+/* check_data.c - the checkers of commits (G3), of data directories, of switchovers, and of life after healing. */
+#include "world.h"
+
+static const struct host *host_of_directory(const struct world *world, struct directory_id directory)
+{
+    for (uint32_t i = 0; i < world->profile.data; i++)
+        if (world->hosts[i].directory.no == directory.no)
+            return &world->hosts[i];
+    return NULL;
+}
+
+static bool demand_holds(const struct world *world, const struct demand *demand, struct wal commit)
+{
+    uint32_t have = 0;
+
+    for (uint32_t i = 0; i < demand->count; i++) {
+        const struct host *one = host_of_directory(world, demand->directories[i]);
+        have += one && one->server.wal.branch >= 0 && wal_holds(world, one->server.wal, commit);
+    }
+    return have >= demand->k;
+}
+
+/* Some demand in the log is such that the commit is on k of its S (design 5.8). */
+static void check_demands(struct host *host, struct wal commit)
+{
+    struct world *world = host->world;
+    const struct cluster *reference = &world->check.reference;
+
+    if (reference->cluster_id == 0 || reference->primary.node_id != host->node_id)
+        return;
+    for (uint32_t i = 0; i < reference->demand_count; i++)
+        if (demand_holds(world, &reference->demands[i], commit))
+            return;
+    check_fail(world, "G3", "n%u acknowledges %" PRIu64 " of timeline %u, which no demand in the log covers",
+               host->index + 1, commit.end, world->branches[commit.branch].timeline);
+}
+
+void check_acked(struct host *host, struct wal commit)
+{
+    struct world *world = host->world;
+    struct check *check = &world->check;
+    struct branch *branch = &world->branches[commit.branch];
+
+    check->acks++;
+    check->last_ack_us = world->now_us;
+    if (commit.end > branch->acked)
+        branch->acked = commit.end;
+    if (check->async)
+        return;
+    const struct host *present = check->present >= 0 ? &world->hosts[check->present] : NULL;
+    if (present && present != host && !wal_holds(world, present->server.wal, commit))
+        check_fail(world, "G3", "n%u acknowledges %" PRIu64 " of timeline %u, and n%u, primary since, lacks it",
+                   host->index + 1, commit.end, branch->timeline, present->index + 1);
+    check_demands(host, commit);
+}
+
+void check_attached(struct host *host, struct host *upstream)
+{
+    struct world *world = host->world;
+
+    if (!wal_holds(world, upstream->server.wal, host->server.wal) &&
+        !wal_holds(world, host->server.wal, upstream->server.wal))
+        check_fail(world, "G3", "n%u streams timeline %u from n%u and has other WAL of that number", host->index + 1,
+                   wal_timeline(world, host->server.wal), upstream->index + 1);
+}
+
+/* Its directory is about to be written over: every acknowledged commit is somewhere else. */
+void check_data_lost(struct host *host)
+{
+    struct world *world = host->world;
+
+    for (uint32_t i = 0; i < world->branch_count && !world->check.async; i++) {
+        struct wal commit = { (int32_t)i, world->branches[i].acked };
+        bool held = commit.end == 0;
+        for (uint32_t j = 0; j < world->profile.data && !held; j++)
+            held = world->hosts[j].server.wal.branch >= 0 && wal_holds(world, world->hosts[j].server.wal, commit);
+        if (!held)
+            check_fail(world, "G3", "n%u gives up the last copy of the commit acknowledged at %" PRIu64
+                       " of timeline %u", host->index + 1, commit.end, world->branches[i].timeline);
+    }
+    fault_strike(host);
+}
+
+void check_disturbed(struct world *world)
+{
+    world->check.switchover_until_us = 0;
+    world->check.faults++;
+}
+
+static bool streams(const struct host *host, const struct host *primary)
+{
+    const struct server *server = &host->server;
+
+    return server->state == SERVER_STANDBY && server->receiver.running && server->receiver.from == primary->index &&
+           server->wal.end + 4096 >= primary->server.wal.end;
+}
+
+/* A node whose settings do not allow what it would take to bring it back. */
+static bool may_stay_away(const struct host *host)
+{
+    enum why why = host->manager.node_plan.why;
+
+    return host->world->profile.rejoin != REJOIN_CLONE &&
+           (why == WHY_STANDBY_DIVERGED || why == WHY_NO_DATA || why == WHY_STANDBY_REWIND);
+}
+
+static uint32_t expected_k(const struct world *world)
+{
+    const struct policy *policy = &world->check.reference.policy;
+    uint32_t back = 0;
+
+    for (uint32_t i = 0; i < world->profile.data; i++)
+        back += !may_stay_away(&world->hosts[i]);
+    if (policy->durability == DURABILITY_ASYNC || back == 0)
+        return 0;
+    return policy->synchronous_count < back - 1 ? policy->synchronous_count : back - 1;
+}
+
+static bool missing(char *ret_why, size_t size, const char *what, uint32_t host)
+{
+    (void)snprintf(ret_why, size, "%s (n%u)", what, host + 1);
+    return false;
+}
+
+bool check_at_rest(struct world *world, char *ret_why, size_t size)
+{
+    const struct cluster *reference = &world->check.reference;
+    const struct host *primary = world_host(world, reference->primary.node_id);
+
+    if (reference->cluster_id == 0 || !primary)
+        return missing(ret_why, size, "the cluster is not founded", 0);
+    for (uint32_t i = 0; i < world->profile.hosts; i++) {
+        const struct member *member = cluster_member(reference, (int32_t)i + 1);
+        if (!member || !member->registered || !member->voter)
+            return missing(ret_why, size, "not registered, or no voter", i);
+        if (!world->hosts[i].daemon_up || !world->hosts[i].manager.node.hello)
+            return missing(ret_why, size, "its daemon has not said hello", i);
+        if (world->hosts[i].manager.cluster.version + 2 < reference->version)
+            return missing(ret_why, size, "its state is old", i);
+    }
+    if (reference->operation.kind != OPERATION_NONE)
+        return missing(ret_why, size, "an operation is open", primary->index);
+    if (reference->pause != PAUSE_OFF)
+        return missing(ret_why, size, "paused", primary->index);
+    if (reference->primary.phase != PRIMARY_ACTIVE || primary->server.state != SERVER_PRIMARY)
+        return missing(ret_why, size, "no primary", primary->index);
+    for (uint32_t i = 0; i < world->profile.data; i++)
+        if (&world->hosts[i] != primary && !streams(&world->hosts[i], primary) && !may_stay_away(&world->hosts[i]))
+            return missing(ret_why, size, "does not stream", i);
+    if (reference->demand_count != 1 || reference->demands[0].k != expected_k(world))
+        return missing(ret_why, size, "the synchronous set is not as it should be", primary->index);
+    return true;
+}
+
+static void check_switchover(struct world *world)
+{
+    const struct check *check = &world->check;
+
+    if (check->switchover_until_us != 0 && world->now_us > check->switchover_until_us)
+        check_fail(world, "G5", "an undisturbed switchover has not ended in time");
+}
+
+void check_end(struct world *world)
+{
+    char why[128];
+    struct wal lost;
+    const struct check *check = &world->check;
+
+    check_switchover(world);
+    if (!check->failed && !check_at_rest(world, why, sizeof why))
+        check_fail(world, "LIVE", "at the end: %s", why);
+    if (!check->failed && check->last_ack_us + 2 * SEC < world->end_us)
+        check_fail(world, "LIVE", "the last acknowledgement is %" PRId64 " ms old",
+                   (world->end_us - check->last_ack_us) / MS);
+    if (!check->failed && !check->async && check->present >= 0 &&
+        !wal_holds_all_acked(world, world->hosts[check->present].server.wal, &lost))
+        check_fail(world, "G3", "at the end the commit acknowledged at %" PRIu64 " is lost", lost.end);
+}

@@ -1,0 +1,350 @@
+/* fault.c - what goes wrong: classes of faults drawn by the seed, blows at interesting moments, and healing. */
+#include "world.h"
+
+enum fault {
+    FAULT_ISOLATE,
+    FAULT_SPLIT,
+    FAULT_ONE_WAY,
+    FAULT_CUT_WAL,
+    FAULT_CUT_PEERS,
+    FAULT_BAD_NET,
+    FAULT_DAEMON_CRASH,
+    FAULT_DAEMON_PAUSE,
+    FAULT_FREEZE,
+    FAULT_POWER,
+    FAULT_ALL_POWER,
+    FAULT_POSTGRES,
+    FAULT_ORPHANS,
+    FAULT_GUARD,
+    FAULT_REPLAY,
+    FAULT_HUNG,
+    FAULT_READ_ONLY,
+    FAULT_SLOW_DISK,
+    FAULT_ACTIONS,
+    FAULT_WALL_CLOCK,
+    FAULT_SWITCHOVER,
+    FAULT_PAUSE,
+    FAULT_POLICY,
+    FAULT_LEADER,
+    FAULT_COUNT
+};
+
+static const char *const names[FAULT_COUNT] = {
+    "isolate", "split", "one-way", "cut-wal", "cut-peers", "bad-net", "daemon-crash", "daemon-pause",
+    "freeze", "power", "all-power", "postgres", "orphans", "guard", "replay", "hung",
+    "read-only", "slow-disk", "actions", "wall-clock", "switchover", "pause", "policy", "leader",
+};
+
+/* No fault outlives healing. */
+static int64_t lasts(struct world *world, int64_t from_us, int64_t to_us)
+{
+    int64_t until_us = world->now_us + world_chance(world, from_us, to_us);
+
+    return until_us < world->heal_us ? until_us : world->heal_us;
+}
+
+static void cut(struct world *world, uint32_t from, uint32_t to, uint32_t traffic, int64_t until_us)
+{
+    for (uint32_t i = 0; i < TRAFFIC_COUNT; i++)
+        if ((traffic >> i & 1) && until_us > world->cut_until_us[from][to][i])
+            world->cut_until_us[from][to][i] = until_us;
+}
+
+#define ALL_TRAFFIC 7u
+
+static void split(struct world *world, uint32_t side, uint32_t traffic, bool both_ways, int64_t until_us)
+{
+    for (uint32_t i = 0; i < world->profile.hosts; i++)
+        for (uint32_t j = 0; j < world->profile.hosts; j++)
+            if ((side >> i & 1) != (side >> j & 1) && (both_ways || (side >> i & 1)))
+                cut(world, i, j, traffic, until_us);
+}
+
+static struct host *someone(struct world *world)
+{
+    struct host *primary = world_host(world, world->check.reference.primary.node_id);
+    uint64_t draw = rand_below(&world->rand, 10);
+
+    if (draw < 5 && primary)
+        return primary;
+    for (uint32_t i = 0; draw < 7 && i < world->profile.hosts; i++)
+        if (world->hosts[i].daemon_up && world->hosts[i].manager.lead.raft.leader)
+            return &world->hosts[i];
+    return &world->hosts[rand_below(&world->rand, world->profile.hosts)];
+}
+
+/* Guard and daemon do not fail at once (design 2). */
+static bool daemon_may_fail(const struct host *host)
+{
+    return host->up && host->daemon_up && (host->guard.alive || !host->data) && !host_frozen(host) &&
+           host->world->now_us >= host->paused_until_us;
+}
+
+static void crash_daemon(struct host *host)
+{
+    struct world *world = host->world;
+    bool long_gone = world_permille(world, 250);
+
+    if (!daemon_may_fail(host))
+        return;
+    host_daemon_crash(host);
+    world_put(host, AT_DAEMON, lasts(world, 5 * MS, long_gone ? 10 * SEC : 800 * MS) - world->now_us, 0, 0);
+}
+
+static void power_off(struct host *host, int64_t longest_us)
+{
+    struct world *world = host->world;
+
+    if (!host->up)
+        return;
+    host_power_off(host);
+    world_put(host, AT_POWER, lasts(world, 300 * MS, longest_us) - world->now_us, 0, 0);
+}
+
+static void kill_guard(struct host *host)
+{
+    struct world *world = host->world;
+
+    if (!host->data || !daemon_may_fail(host))
+        return;
+    world_trace(host, "guard is killed");
+    guard_die(host);
+    world_put(host, AT_GUARD_TOLD, world_chance(world, 100, 5 * MS), 0, 0);
+    world_put(host, AT_GUARD_TOLD, world_chance(world, 20 * MS, 300 * MS), 1, 0);
+}
+
+static void operate(struct host *host, struct command *command)
+{
+    struct err err = { 0 };
+
+    if (!host->daemon_up || host_frozen(host) || host->world->now_us < host->paused_until_us)
+        return;
+    (void)manager_submit(&host->manager, command, clock_of(host), &err);
+    host_crank(host);
+}
+
+static void ask_switchover(struct host *host)
+{
+    struct world *world = host->world;
+    const struct cluster *cluster = &host->manager.cluster;
+    struct host *target = &world->hosts[rand_below(&world->rand, world->profile.data)];
+    struct command command = { .kind = COMMAND_SWITCHOVER, .node_id = target->node_id, .token = cluster->primary.token,
+                               .number = (uint32_t)world_chance(world, 1000, 8000) };
+
+    if (target->server.state == SERVER_STANDBY && target->server.receiver.running)
+        operate(host, &command);
+}
+
+static void ask_pause(struct host *host)
+{
+    struct command command = { .kind = COMMAND_PAUSE };
+
+    command.number = host->manager.cluster.pause == PAUSE_OFF ? PAUSE_ON : PAUSE_ENDING;
+    operate(host, &command);
+}
+
+static void ask_policy(struct host *host)
+{
+    struct world *world = host->world;
+    const struct cluster *cluster = &host->manager.cluster;
+    struct command command = { .kind = COMMAND_POLICY, .expect = cluster->policy_version, .policy = cluster->policy };
+
+    switch (rand_below(&world->rand, 3)) {
+    case 0:
+        command.policy.lease_ttl_ms = (uint32_t)world_chance(world, 1, 3) * 1000;
+        break;
+    case 1:
+        command.policy.synchronous_count = world->profile.data > 2 ? (uint32_t)world_chance(world, 1, 2) : 1;
+        break;
+    default:
+        if (command.policy.durability == DURABILITY_ASYNC)
+            return;
+        command.policy.durability =
+            command.policy.durability == DURABILITY_QUORUM && world->profile.rejoin == REJOIN_CLONE ? DURABILITY_STRICT
+                                                                                                 : DURABILITY_QUORUM;
+        break;
+    }
+    operate(host, &command);
+}
+
+static void spoil_network(struct world *world)
+{
+    world->bad_net_until_us = lasts(world, 500 * MS, 6 * SEC);
+    world->loss_permille = (uint32_t)world_chance(world, 0, 300);
+    world->twice_permille = (uint32_t)world_chance(world, 0, 200);
+    world->delay_us = world_chance(world, 2 * MS, 250 * MS);
+}
+
+static void disturb_network(struct host *host, enum fault fault)
+{
+    struct world *world = host->world;
+    uint32_t one = 1u << host->index;
+    uint32_t other = (uint32_t)rand_below(&world->rand, world->profile.hosts);
+    int64_t until_us = lasts(world, 100 * MS, 9 * SEC);
+
+    switch (fault) {
+    case FAULT_ISOLATE:
+        split(world, one, ALL_TRAFFIC, true, until_us);
+        break;
+    case FAULT_SPLIT:
+        split(world, (uint32_t)rand_next(&world->rand), ALL_TRAFFIC, true, until_us);
+        break;
+    case FAULT_ONE_WAY:
+        split(world, world_permille(world, 500) ? one : ~one, ALL_TRAFFIC, false, until_us);
+        break;
+    case FAULT_CUT_WAL:
+        cut(world, host->index, other, 1u << TRAFFIC_WAL, until_us);
+        if (world_permille(world, 700))
+            cut(world, other, host->index, 1u << TRAFFIC_WAL, until_us);
+        break;
+    case FAULT_CUT_PEERS:
+        cut(world, host->index, other, world_permille(world, 500) ? 3u : 1u, until_us);
+        cut(world, other, host->index, world_permille(world, 500) ? 3u : 1u, until_us);
+        break;
+    default:
+        spoil_network(world);
+        break;
+    }
+}
+
+static void disturb_processes(struct host *host, enum fault fault)
+{
+    struct world *world = host->world;
+
+    switch (fault) {
+    case FAULT_DAEMON_CRASH:
+        crash_daemon(host);
+        break;
+    case FAULT_DAEMON_PAUSE:
+        if (daemon_may_fail(host))
+            host->paused_until_us = lasts(world, 50 * MS, 8 * SEC);
+        break;
+    case FAULT_FREEZE:
+        if (daemon_may_fail(host))
+            host->frozen_until_us = lasts(world, 50 * MS, 9 * SEC);
+        break;
+    case FAULT_POWER:
+        power_off(host, 9 * SEC);
+        break;
+    case FAULT_ALL_POWER:
+        for (uint32_t i = 0; i < world->profile.hosts; i++)
+            power_off(&world->hosts[i], 4 * SEC);
+        break;
+    case FAULT_POSTGRES:
+    case FAULT_ORPHANS:
+        if (host->up && !host_frozen(host))
+            server_kill(host, fault == FAULT_ORPHANS);
+        break;
+    case FAULT_GUARD:
+        kill_guard(host);
+        break;
+    default:
+        break;
+    }
+}
+
+static void disturb_server(struct host *host, enum fault fault)
+{
+    struct world *world = host->world;
+    struct server *server = &host->server;
+
+    switch (fault) {
+    case FAULT_REPLAY:
+        server->replay_stuck_until_us = lasts(world, 200 * MS, 10 * SEC);
+        break;
+    case FAULT_HUNG:
+        server->hung_until_us = lasts(world, 200 * MS, 8 * SEC);
+        break;
+    case FAULT_READ_ONLY:
+        server->read_only_until_us = lasts(world, 200 * MS, 6 * SEC);
+        break;
+    case FAULT_SLOW_DISK:
+        host->slow_disk_until_us = lasts(world, 200 * MS, 5 * SEC);
+        break;
+    case FAULT_ACTIONS:
+        world->failing_until_us = lasts(world, 500 * MS, 5 * SEC);
+        break;
+    case FAULT_WALL_CLOCK:
+        host->wall_offset_us += world_chance(world, -3600 * SEC, 3600 * SEC);
+        break;
+    default:
+        break;
+    }
+}
+
+static void cause(struct host *host, enum fault fault)
+{
+    struct world *world = host->world;
+
+    world_trace(host, "fault: %s", names[fault]);
+    if (fault != FAULT_SWITCHOVER)
+        check_disturbed(world);
+    if (fault <= FAULT_BAD_NET)
+        disturb_network(host, fault);
+    else if (fault <= FAULT_GUARD)
+        disturb_processes(host, fault);
+    else if (fault <= FAULT_WALL_CLOCK)
+        disturb_server(host, fault);
+    else if (fault == FAULT_SWITCHOVER)
+        ask_switchover(host);
+    else if (fault == FAULT_PAUSE)
+        ask_pause(host);
+    else if (fault == FAULT_POLICY)
+        ask_policy(host);
+    else if (host->daemon_up)
+        group_transfer(host, world->hosts[rand_below(&world->rand, world->profile.hosts)].raft.raft_id);
+}
+
+/* Rare ones are drawn once more before they happen. */
+static enum fault draw(struct world *world)
+{
+    for (uint32_t tries = 0; tries < 50; tries++) {
+        enum fault fault = (enum fault)rand_below(&world->rand, FAULT_COUNT);
+        bool rare = fault == FAULT_ALL_POWER || fault == FAULT_PAUSE || fault == FAULT_POLICY || fault == FAULT_HUNG ||
+                    fault == FAULT_READ_ONLY;
+        if ((world->profile.faults >> fault & 1) && (!rare || world_permille(world, 350)))
+            return fault;
+    }
+    return FAULT_LEADER;
+}
+
+/* a: 0 for the regular one, else 1 + the host that draws it upon itself. */
+void fault_moment(struct world *world, const struct moment *moment)
+{
+    struct host *host = moment->a == 0 ? someone(world) : &world->hosts[moment->a - 1];
+
+    if (world->healed)
+        return;
+    if (moment->a != 0 && world_permille(world, 400))
+        host = someone(world);
+    cause(host, draw(world));
+    if (moment->a == 0)
+        agenda_put(&world->agenda, (struct moment){
+            .kind = AT_FAULT, .at_us = world->now_us + world_chance(world, 20 * MS, 2 * world->profile.every_us),
+        });
+}
+
+void fault_strike(struct host *host)
+{
+    struct world *world = host->world;
+
+    if (world->healed || world->faults_from_us == 0 || world->now_us < world->faults_from_us ||
+        !world_permille(world, world->profile.strike_permille))
+        return;
+    agenda_put(&world->agenda, (struct moment){
+        .kind = AT_FAULT, .at_us = world->now_us + world_chance(world, 0, 60 * MS), .a = 1 + host->index,
+    });
+}
+
+void fault_heal(struct world *world)
+{
+    world->healed = true;
+    for (uint32_t i = 0; i < world->profile.hosts; i++) {
+        struct host *host = &world->hosts[i];
+        world_trace(host, "healed");
+        if (!host->up)
+            world_put(host, AT_POWER, 0, 0, 0);
+        else if (!host->daemon_up && host->joined)
+            world_put(host, AT_DAEMON, 0, 0, 0);
+    }
+}
