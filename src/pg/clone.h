@@ -9,6 +9,7 @@
 #define RAFTMGR_PG_CLONE_H
 
 #include "base/buf.h"
+#include "pg/conninfo.h"
 #include "pg/pg.h"
 
 #define CLONE_MAPPINGS_MAX 16
@@ -96,7 +97,7 @@ int clone_finish(const struct pg_config *config, const struct pg_conf *conf, str
 struct clone_command {
     const char *argv[24 + 2 * CLONE_MAPPINGS_MAX];
     char program[PATH_SIZE + 32];
-    char password[ADDRESS_SIZE + 16]; /* "PGPASSWORD=..." for the environment, or empty */
+    char password[CONNINFO_ENV_SIZE]; /* for the environment: "PGPASSWORD=...", or empty */
     struct buf conninfo;
 };
 

@@ -101,7 +101,7 @@ void conf_render(const struct pg_conf *conf, const struct conf_extra *extra, str
     }
     put_setting(text, "primary_conninfo", conf->upstream ? extra->primary_conninfo : "");
     put_setting(text, "primary_slot_name", conf->upstream ? conf->slot : "");
-    if (!conf->upstream)
+    if (!conf->upstream && !extra->keep_restore)
         put_setting(text, "restore_command", "");
     conf_sync_value(conf, value, sizeof value);
     put_setting(text, "synchronous_standby_names", value);
@@ -109,7 +109,7 @@ void conf_render(const struct pg_conf *conf, const struct conf_extra *extra, str
     put_setting(text, "raftmgr.written", written);
 }
 
-/* A line's setting name, lower case, and where its value begins; false for blank lines, comments and over-long names. */
+/* A line's setting name in lower case and where its value begins; false for blank lines and comments. */
 static bool setting_of(const char *line, size_t length, char *name, const char **ret_value)
 {
     const char *end = line + length;

@@ -18,6 +18,7 @@
 struct conf_extra {
     const char *latch;            /* path of the latch file; NULL: no latch */
     const char *primary_conninfo; /* complete; used when conf->upstream is not 0 */
+    bool keep_restore;            /* leaves the operator's restore_command in force even with upstream 0 */
     uint64_t written;             /* names this writing; a session shows it as raftmgr.written */
 };
 

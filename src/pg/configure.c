@@ -1,10 +1,10 @@
 /*
  * configure.c - changes the settings of a running server, cuts a standby off from its upstream, checkpoints.
  *
- * Detaching (design-review.md R4): a reload alone leaves the WAL receiver acknowledging while replay is paused or blocked,
- * since startup ends it only when it next asks for WAL. So the receiver is ended by a signal, which needs no connection
- * and works while the server starts. One that startup had asked for with the old settings may appear a moment later:
- * several looks in a row must find none.
+ * Detaching (design-review.md R4): a reload alone leaves the WAL receiver acknowledging while replay is paused or
+ * blocked, since startup ends it only when it next asks for WAL. So the receiver is ended by a signal, which needs
+ * no connection and works while the server starts. One that startup had asked for with the old settings may appear
+ * a moment later: several looks in a row must find none.
  */
 #include <signal.h>
 

@@ -2,8 +2,8 @@
  * conn.c - libpq's asynchronous calls under uv_poll. See conn.h.
  *
  * While connecting, libpq may close its socket and open another one, even with the same number. So the handle is
- * stopped before each PQconnectPoll (which takes the descriptor out of epoll) and started anew after it, on a new handle
- * when the number has changed.
+ * stopped before each PQconnectPoll (which takes the descriptor out of epoll) and started anew after it, on a new
+ * handle when the number has changed.
  */
 #include "pg/conn.h"
 

@@ -110,6 +110,29 @@ int conninfo_for_upstream(const char *conninfo, const char *node_name, const cha
     return conninfo_change(conninfo, pairs, ARRAY_LEN(pairs), ret, err);
 }
 
+int conninfo_for_program(const char *conninfo, const char *user, const char *passfile, struct buf *ret, char *ret_env,
+                         struct err *err)
+{
+    struct conninfo_facts facts;
+
+    int failed = conninfo_read(conninfo, &facts, err);
+    if (failed)
+        return failed;
+    const struct conninfo_pair pairs[] = {
+        { "password", NULL },
+        { "user", user[0] ? user : facts.user },
+        { "passfile", passfile },
+        { "connect_timeout", "5" },
+        { "fallback_application_name", "raftmgr" },
+    };
+    ret_env[0] = '\0';
+    if (facts.password[0])
+        (void)snprintf(ret_env, CONNINFO_ENV_SIZE, "PGPASSWORD=%s", facts.password);
+    failed = conninfo_change(conninfo, pairs, ARRAY_LEN(pairs), ret, err);
+    buf_put_u8(ret, 0);
+    return failed;
+}
+
 bool conninfo_is_numeric(const char *host)
 {
     uint8_t address[sizeof(struct in6_addr)];

@@ -33,6 +33,13 @@ int conninfo_change(const char *conninfo, const struct conninfo_pair *pairs, siz
 int conninfo_for_upstream(const char *conninfo, const char *node_name, const char *replication_user,
                           const char *passfile, struct buf *ret, struct err *err);
 
+/* For a program's command line: conninfo with this user (empty: its own) and passfile, without a password, which
+ * everybody on the host could read there: that is left in ret_env as "PGPASSWORD=...", or empty. Size
+ * CONNINFO_ENV_SIZE. */
+#define CONNINFO_ENV_SIZE (ADDRESS_SIZE + 16)
+int conninfo_for_program(const char *conninfo, const char *user, const char *passfile, struct buf *ret, char *ret_env,
+                         struct err *err);
+
 /* True for a numeric IPv4 or IPv6 address or a socket directory: libpq resolves nothing then. */
 bool conninfo_is_numeric(const char *host);
 

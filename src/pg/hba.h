@@ -1,10 +1,10 @@
 /*
  * hba.h - who may connect: everybody whom the operator's pg_hba.conf lets in, or for a while the agent alone.
  *
- * hba_file itself changes at a start only, its content by a reload. So a server that is started with agent_only is given a
- * file of raftmgr's in the data directory (hba_file on the command line): first the rules for the agent and for
- * replication, later a copy of the operator's file, renewed whenever that one changes. The next ordinary start goes back
- * to the operator's file itself.
+ * hba_file itself changes at a start only, its content by a reload. So a server that is started with agent_only is
+ * given a file of raftmgr's in the data directory (hba_file on the command line): first the rules for the agent
+ * and for replication, later a copy of the operator's file, renewed whenever that one changes. The next ordinary
+ * start goes back to the operator's file itself.
  */
 #ifndef RAFTMGR_PG_HBA_H
 #define RAFTMGR_PG_HBA_H

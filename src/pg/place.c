@@ -1,6 +1,7 @@
 /* place.c - signal, latch, settings and marks. See place.h. */
 #include "pg/place.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -127,11 +128,12 @@ static int place_include(const struct pg_config *config, struct err *err)
     return replace_kept(path, &new, err);
 }
 
-int place_conf(const struct pg_config *config, const struct pg_conf *conf, uint64_t *ret_written, struct err *err)
+static int write_conf(const struct pg_config *config, const struct pg_conf *conf, bool keep_restore,
+                      uint64_t *ret_written, struct err *err)
 {
     char path[PLACE_PATH_SIZE];
     char latch[PLACE_PATH_SIZE];
-    struct conf_extra extra = { .written = rand_identity() };
+    struct conf_extra extra = { .written = rand_identity(), .keep_restore = keep_restore };
     AUTO(buf) conninfo = { 0 };
     AUTO(buf) text = { 0 };
 
@@ -158,6 +160,54 @@ int place_conf(const struct pg_config *config, const struct pg_conf *conf, uint6
         failed = place_include(config, err);
     if (!failed)
         *ret_written = extra.written;
+    return failed;
+}
+
+int place_conf(const struct pg_config *config, const struct pg_conf *conf, uint64_t *ret_written, struct err *err)
+{
+    return write_conf(config, conf, false, ret_written, err);
+}
+
+int place_conf_for_rewind(const struct pg_config *config, const struct pg_conf *conf, uint64_t *ret_written,
+                          struct err *err)
+{
+    struct pg_conf detached = *conf;
+
+    detached.upstream = 0;
+    return write_conf(config, &detached, true, ret_written, err);
+}
+
+static int copy_file(const char *from, const char *to, const char *name, struct err *err)
+{
+    char source[PLACE_PATH_SIZE];
+    char target[PLACE_PATH_SIZE];
+    AUTO(buf) text;
+
+    buf_init(&text, CONF_BYTES_MAX);
+    (void)snprintf(source, sizeof source, "%s/%s", from, name);
+    (void)snprintf(target, sizeof target, "%s/%s", to, name);
+    int failed = file_read(source, &text, err);
+    return failed ? failed : file_replace(target, text.bytes, text.length, 0600, err);
+}
+
+int place_copy_confs(const char *from, const char *to, struct err *err)
+{
+    struct dirent *entry;
+    struct stat file;
+    int failed = 0;
+    DIR *directory = opendir(from);
+
+    if (!directory)
+        return err_set_errno(err, errno, "could not open directory '%s'", from);
+    if (mkdir(to, 0700) < 0 && errno != EEXIST)
+        failed = err_set_errno(err, errno, "could not make directory '%s'", to);
+    while (!failed && (entry = readdir(directory)) != NULL) {
+        size_t length = strlen(entry->d_name);
+        if (length > 5 && strcmp(entry->d_name + length - 5, ".conf") == 0 &&
+            fstatat(dirfd(directory), entry->d_name, &file, 0) == 0 && S_ISREG(file.st_mode))
+            failed = copy_file(from, to, entry->d_name, err);
+    }
+    (void)closedir(directory);
     return failed;
 }
 

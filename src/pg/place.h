@@ -24,6 +24,14 @@ int place_latch(const struct pg_config *config, struct err *err);
  * postgresql.auto.conf are left as they are: place_strip_auto. */
 int place_conf(const struct pg_config *config, const struct pg_conf *conf, uint64_t *ret_written, struct err *err);
 
+/* The same for a server that is about to be rewound: its upstream is none, its restore_command the operator's. */
+int place_conf_for_rewind(const struct pg_config *config, const struct pg_conf *conf, uint64_t *ret_written,
+                          struct err *err);
+
+/* Copies the *.conf files of one directory's top level over those of another, which is made if missing. What a copy or
+ * a rewind brings along from another node is replaced by the node's own that way. */
+int place_copy_confs(const char *from, const char *to, struct err *err);
+
 /* Reads the settings file back. ERR_NOT_FOUND, ERR_CORRUPT. */
 int place_read_conf(const struct pg_config *config, struct pg_conf *ret_conf, uint64_t *ret_written, struct err *err);
 

@@ -1,10 +1,10 @@
 /*
  * promote.c - makes the standby the primary on the timeline number that was reserved for it.
  *
- * The number is PostgreSQL's own choice: one above the newest history file that it finds in a row. Placeholders fill the
- * row up to the reserved number (design-review.md R9). Startup may sleep wal_retrieve_retry_interval after it was told to
- * promote (reference/postgres.md, the hidden five seconds); each reload wakes it, so reloads go before and along.
- * standby.signal, which the promotion removes, is put back.
+ * The number is PostgreSQL's own choice: one above the newest history file that it finds in a row. Placeholders
+ * fill the row up to the reserved number (design-review.md R9). Startup may sleep wal_retrieve_retry_interval
+ * after it was told to promote (reference/postgres.md, the hidden five seconds); each reload wakes it, so reloads
+ * go before and along. standby.signal, which the promotion removes, is put back.
  */
 #include <signal.h>
 #include <stdlib.h>

@@ -1,9 +1,9 @@
 /*
  * start.c - starts the server: as a standby, or in place as the primary it was.
  *
- * A start in place takes standby.signal away for as long as the server needs to see that it is not there. It is put back
- * when the control file shows that recovery has begun (PostgreSQL looks for the signal before that), when the server is
- * ready, and when the action ends in any other way.
+ * A start in place takes standby.signal away for as long as the server needs to see that it is not there. It is
+ * put back when the control file shows that recovery has begun (PostgreSQL looks for the signal before that), when
+ * the server is ready, and when the action ends in any other way.
  */
 #include <stdlib.h>
 #include <sys/stat.h>
