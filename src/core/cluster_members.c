@@ -115,6 +115,8 @@ static enum apply_result join_refused(const struct cluster *cluster, const struc
                             wanted->node_id);
     if (same->voter && (voters_frozen(cluster) || command->expect != cluster->config_version))
         return rules_refuse(reason, "another change of the cluster is under way: try again");
+    if (same->voter && cluster_voters(cluster) == 1)
+        return rules_refuse(reason, "node %d is the only voter", wanted->node_id);
     if (same->kind != wanted->kind)
         return rules_refuse(reason, "node %d is a %s", wanted->node_id, same->kind == NODE_WITNESS ? "witness" : "data node");
     return APPLY_OK;
