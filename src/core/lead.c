@@ -143,7 +143,9 @@ static bool primary_in_trouble(struct lead_turn *turn, const struct report *repo
     bool down = report->trouble == TROUBLE_STOPPED || report->trouble == TROUBLE_DOWN;
     bool stopped = report->pg_state == PG_STOPPED;
 
-    if (report->trouble == TROUBLE_NONE || !token_is(report->token, turn->cluster->token))
+    /* What was reported before the last permission to start says nothing of what came of it. */
+    if (report->trouble == TROUBLE_NONE || !token_is(report->token, turn->cluster->token) ||
+        report->applied < turn->cluster->primary.permitted_at)
         return false;
     /* At a cold start the primary goes on where it was; a crash under our eyes is worth a failover when one can be. */
     bool prefer_restart = report->trouble == TROUBLE_DOWN || turn->cluster->policy.primary_start_timeout_ms > 0;
