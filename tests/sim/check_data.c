@@ -9,18 +9,20 @@ static const struct host *host_of_directory(const struct world *world, struct di
     return NULL;
 }
 
+/* Every set of directories that meets the demand has the commit: those of S that lack it are too few to meet it. A
+ * directory that exists no more reports no more. */
 static bool demand_holds(const struct world *world, const struct demand *demand, struct wal commit)
 {
-    uint32_t have = 0;
+    uint32_t lack = 0;
 
     for (uint32_t i = 0; i < demand->count; i++) {
         const struct host *one = host_of_directory(world, demand->directories[i]);
-        have += one && one->server.wal.branch >= 0 && wal_holds(world, one->server.wal, commit);
+        lack += one && one->server.wal.branch >= 0 && !wal_holds(world, one->server.wal, commit);
     }
-    return have >= demand->k;
+    return demand->count - lack >= demand->k;
 }
 
-/* Some demand in the log is such that the commit is on k of its S (design 5.8). */
+/* Some demand in the log is such that every set that meets it has the commit (design 5.8). */
 static void check_demands(struct host *host, struct wal commit)
 {
     struct world *world = host->world;

@@ -63,7 +63,9 @@ void server_load(struct host *host)
     for (uint32_t i = 0; i < SENDERS_MAX; i++) {
         if (!server->senders[i].used)
             continue;
-        bool late = world_permille(world, 50);
+        bool late = world_permille(world, 100);
+        server->senders[i].reload_pending = true;
+        server->senders[i].replies = 0;
         world_put(host, AT_VIEW, world_chance(world, 0, late ? SEC : 20 * MS), server->senders[i].connection, 0);
     }
     if (server->state == SERVER_PRIMARY) {

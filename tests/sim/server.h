@@ -45,6 +45,8 @@ struct sender {
     int32_t pid;
     int64_t started_us, replied_us, heard_us;
     uint64_t flushed;
+    bool reload_pending; /* it was signalled and has not read the settings yet */
+    uint32_t replies;    /* taken in since then */
     struct sync_set view;
     char slot[NAME_SIZE];
 };

@@ -234,6 +234,12 @@ void stream_wal(struct host *host, const struct moment *moment)
     world_put(&world->hosts[receiver->from], AT_ACK, flush_us + net_delay(world), connection, server->wal.end);
 }
 
+static void read_settings(const struct server *server, struct sender *sender)
+{
+    sender->view = server->sync;
+    sender->reload_pending = false;
+}
+
 void stream_ack(struct host *host, const struct moment *moment)
 {
     struct world *world = host->world;
@@ -253,6 +259,9 @@ void stream_ack(struct host *host, const struct moment *moment)
         sender->flushed = moment->b;
     if (sender->flushed + STREAMING_BYTES >= server->wal.end)
         sender->streaming = true;
+    /* It looks for a signal between replies: the first one after it may still be judged by the old settings. */
+    if (sender->reload_pending && sender->replies++ > 0)
+        read_settings(server, sender);
     stream_release(host, sender);
     stream_pump(host);
 }
@@ -332,7 +341,7 @@ void stream_view(struct host *host, const struct moment *moment)
     struct sender *sender = sender_of(&host->server, moment->a);
 
     if (sender)
-        sender->view = host->server.sync;
+        read_settings(&host->server, sender);
 }
 
 static bool counts(const struct sender *sender)
