@@ -96,7 +96,7 @@ enum act_kind {
     ACT_PROMOTE,       /* placeholders for unknown timelines below `timeline`, reload, promote, check the number */
     ACT_REWIND,        /* save the diverged tail, pg_rewind from `source_conninfo`, leave it stopped with standby.signal */
     ACT_CLONE,         /* pg_basebackup from `source_conninfo` into an empty or set-aside directory, leave it stopped */
-    ACT_SLOTS,         /* make the slots of `slots`, drop other slots of raftmgr that are not active */
+    ACT_SLOTS,         /* make the slots of `slots` that are not there */
     ACT_CHECKPOINT,    /* CHECKPOINT */
 };
 

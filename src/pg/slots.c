@@ -2,7 +2,7 @@
  * slots.c - the replication slots of the cluster's other nodes, on primary and standbys alike.
  *
  * They are named repmgr_slot_<node id>, as repmgr does. On a standby they wait for its promotion, and the probe moves
- * them along with replay. Only inactive slots of such a name are dropped; nobody else's, and none in use.
+ * them along with replay. None is dropped here: one that is not listed may be a clone's whose node joins in a moment.
  */
 #include <stdlib.h>
 
@@ -10,7 +10,6 @@
 #include "pg/adapter.h"
 
 #define SQL_MAX 8192
-#define OURS "slot_type = 'physical' AND slot_name ~ '^repmgr_slot_[0-9]+$'"
 
 static void fail(struct pg *pg, enum err_code code, const char *text)
 {
@@ -57,10 +56,7 @@ static void connected(struct pg *pg, const struct conn_answer *answer)
         fail(pg, ERR_DB_CONN, answer->problem);
         return;
     }
-    put(&sql, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active AND " OURS
-              " AND slot_name NOT IN (");
-    put_names(pg, &sql);
-    put(&sql, "); SELECT pg_create_physical_replication_slot(n, true) FROM unnest(ARRAY[");
+    put(&sql, "SELECT pg_create_physical_replication_slot(n, true) FROM unnest(ARRAY[");
     put_names(pg, &sql);
     put(&sql, "]::name[]) AS n WHERE n <> '' AND n NOT IN (SELECT slot_name FROM pg_replication_slots)");
     buf_put_u8(&sql, 0);
