@@ -286,7 +286,11 @@ void check_writable(struct host *host)
     struct check *check = &world->check;
     struct wal lost;
 
+    /* A thawed host may open for a moment, under an older token. */
+    if (host->server.conf.token.no < check->present_token && excused(host))
+        return;
     check->present = (int32_t)host->index;
+    check->present_token = host->server.conf.token.no;
     check_alone(host);
     if (check->lease_end_us[host->index] < world->now_us && !excused(host))
         check_fail(world, "G1", "n%u becomes writable without a lease", host->index + 1);

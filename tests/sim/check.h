@@ -35,7 +35,8 @@ struct check {
     int64_t lease_end_us[CHECK_HOSTS];   /* true end of the longest it ever had; 0: never any */
     uint64_t token_seen[CHECK_HOSTS];    /* newest token that this node ever applied */
     uint64_t stopped_at[CHECK_HOSTS];    /* version it had applied when its PostgreSQL last ended */
-    int32_t present;                     /* host that became writable last; -1: none */
+    int32_t present;                     /* host that became writable last, under the newest token; -1: none */
+    uint64_t present_token;
     int64_t last_ack_us;
     bool async;                          /* the cluster was asynchronous at some time: G3 does not apply */
     int64_t switchover_until_us;         /* an undisturbed switchover must be over by then; 0: none */

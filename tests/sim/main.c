@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define WORKERS_MAX 64
-#define FAILURES_SHOWN 20
+#define FAILURES_SHOWN 40
 #define PLANT_SEEDS 400
 
 struct options {

@@ -306,8 +306,7 @@ static void begin_commit(struct host *host, struct client *client)
     check_wrote(host);
     if (!server->defined || host->world->plant == PLANT_EARLY_ACK)
         stream_release(host, NULL);
-    else
-        stream_pump(host);
+    stream_pump(host);
 }
 
 /* A local client: one session that writes again and again, wherever it is allowed to. */
