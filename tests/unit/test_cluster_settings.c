@@ -271,7 +271,8 @@ static void check_election(const struct cluster *before, const struct cluster *a
     past->owner_of[token] = after->primary.node_id;
     CU_ASSERT_FATAL(before->operation.kind != OPERATION_NONE && before->pause != PAUSE_ON);
     CU_ASSERT_FATAL(after->primary.timeline.no > past->timeline_last);
-    CU_ASSERT_FATAL(cluster_fenced(before) || before->operation.kind == OPERATION_SWITCHOVER);
+    CU_ASSERT_FATAL(cluster_fenced(before) ||
+                    (before->operation.kind == OPERATION_SWITCHOVER && before->primary.phase == PRIMARY_ACTIVE));
 }
 
 static void check_step(const struct cluster *before, const struct cluster *after, struct past *past)
