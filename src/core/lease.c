@@ -125,6 +125,8 @@ int64_t lease_due_us(const struct lease_holder *holder, const struct cluster *cl
         return 0;
     /* A round without its majority yet is repeated sooner: one lost message must not cost a fifth of the lease. */
     int64_t every_us = (int64_t)cluster->policy.lease_ttl_ms * 1000 / LEASE_RENEWALS;
+    int64_t sign_us = (int64_t)cluster->policy.failure_timeout_ms * 1000 / LEASE_SIGNS;
+    every_us = sign_us < every_us ? sign_us : every_us;
     bool complete = holder->grant_count > 0 && by_majority(holder, cluster);
     return holder->sent_us + (complete ? every_us : every_us / 4);
 }

@@ -15,7 +15,8 @@
 #include "core/report.h"
 
 #define LEASE_DRIFT 100  /* one part in LEASE_DRIFT of a lease's length is taken off by the holder */
-#define LEASE_RENEWALS 5 /* rounds begun per lease length */
+#define LEASE_RENEWALS 5 /* rounds begun per lease length, at least */
+#define LEASE_SIGNS 4    /* and per failure_timeout: rounds are the sign of life that suspicion goes by */
 
 /* A voter's memory. */
 struct lease_voter {
