@@ -218,10 +218,12 @@ static int one(const struct options *options)
            profile->policy.lease_ttl_ms, profile->policy.failure_timeout_ms, world->check.faults,
            world->check.promotions, world->check.acks, world->check.moments, world->check.cranks,
            world->check.messages);
-    if (world->check.failed)
+    if (world->check.failed) {
+        picture(world);
         print_failure(world, options);
-    else
+    } else {
         printf("sim: passed\n");
+    }
     return world->check.failed;
 }
 

@@ -131,6 +131,9 @@ struct host *world_host(struct world *world, int32_t node_id);
 struct host *world_host_by_raft(struct world *world, uint64_t raft_id);
 bool host_frozen(const struct host *host);
 
+/* picture.c */
+void picture(const struct world *world);
+
 /* net.c */
 bool net_open(const struct world *world, uint32_t from, uint32_t to, enum traffic traffic);
 int64_t net_delay(struct world *world);
