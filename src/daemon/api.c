@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "daemon/publish.h"
+#include "daemon/hook.h"
 
 #define BACKLOG 16
 #define READ_BYTES 16384
@@ -476,6 +476,7 @@ void api_close(struct daemon *daemon)
     if (!api)
         return;
     daemon->api = NULL;
+    hook_close(api->hook);
     for (struct api_client *client = api->clients; client; client = client->next)
         client_close(client);
     uv_close((uv_handle_t *)&api->timer, api_handle_closed);

@@ -94,6 +94,7 @@ struct api {
     struct api_client *clients;
     uint32_t client_count;
     uint32_t handles;               /* open ones; the memory goes with the last */
+    struct hook *hook;              /* of hook.c; it begins and ends with the rest of the outside */
     char schema_problem[TEXT_SIZE]; /* why the newest publication failed; "": it did not */
     uint64_t schema_failures;       /* ever */
 };
