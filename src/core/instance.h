@@ -49,7 +49,7 @@ struct pg_conf {
 
 struct pg_seen {
     enum pg_state state;
-    int64_t at_us;          /* CLOCK_BOOTTIME of this look */
+    int64_t at_us;          /* CLOCK_BOOTTIME when this look began: nothing that ended later is in it */
     bool clean;             /* STOPPED: pg_control says "shut down" or "shut down in recovery" */
     bool was_primary;       /* STOPPED: pg_control says it last ran as a primary ("shut down" or "in production") */
     bool answering;         /* a new connection and a trivial query worked when last tried (STANDBY, PRIMARY) */

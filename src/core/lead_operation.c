@@ -5,6 +5,8 @@
  */
 #include "core/lead.h"
 
+#define STANDBYS_FIRST_US 500000 /* the standbys' reports get this long before the old primary is asked for its data */
+
 /* Every grant that could still be a lease has ended, as a majority of the voters itself says after applying the fence. */
 static bool grants_over(const struct lead_turn *turn)
 {
@@ -118,7 +120,8 @@ static void fenced(struct lead_turn *turn)
         async_lsn = (struct lsn){ turn->view->primary_lsn.at ? turn->view->primary_lsn.at : 1 };
     candidate_rank(cluster, turn->view->heard, cluster->token, 0, turn->view->failed_mask, async_lsn, &plan->ranking);
     plan->ranked = true;
-    plan->want_primary_data = plan->ranking.want_primary_data;
+    plan->want_primary_data = plan->ranking.want_primary_data &&
+                              turn->now_us - turn->view->operation_since_us >= STANDBYS_FIRST_US;
     plan->wake_at_us = turn->now_us + 100000;
     if (!writer_over(turn)) {
         lead_because(turn, WHY_WRITER_LIVE, NULL);

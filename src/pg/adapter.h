@@ -33,6 +33,9 @@ struct probe {
     struct conn *fresh;   /* being tried; becomes the kept one */
     int64_t tried_at_us;  /* when the last new connection was begun */
     int64_t kept_at_us;   /* when the kept connection answered last */
+    int64_t kept_asked_us;  /* when the newest query of a look began, over the kept connection */
+    int64_t fresh_asked_us; /* and over a new one */
+    int64_t looked_us;    /* when what `seen` tells was asked for: an action that ended later is not in it */
     int64_t advanced_at_us; /* when the slots of a standby were moved on last */
     struct life life;
     struct pg_seen seen;
@@ -85,7 +88,8 @@ struct act {
     int64_t stage_us;    /* when the present stage began */
     int stage;
     int passes;
-    void *scratch;       /* a verb's own memory, freed at the end */
+    void *scratch;       /* a verb's own memory, freed at the end: */
+    void (*scratch_release)(void *scratch); /* NULL: by free() */
 };
 
 struct schema_run {

@@ -41,6 +41,16 @@ void verb_configure(struct pg *pg)
         act_done(pg); /* it holds from the next start on */
 }
 
+/* Where it answers, a new connection says that the settings are in force; a server that only starts has to be asked
+ * again later. */
+static void detached(struct pg *pg)
+{
+    if (pg->probe.life.pid && pg->probe.life.known)
+        act_confirm(pg, act_done);
+    else
+        act_done(pg);
+}
+
 static void end_receiver(struct pg *pg)
 {
     if (!pg->probe.life.pid) {
@@ -53,7 +63,7 @@ static void end_receiver(struct pg *pg)
     else
         pg->act.passes++;
     if (pg->act.passes >= EMPTY_LOOKS)
-        act_done(pg);
+        detached(pg);
     else
         act_later(pg, EVERY_MS, end_receiver);
 }

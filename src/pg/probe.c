@@ -201,6 +201,7 @@ static void ask_controldata(struct pg *pg)
 
 static void at_rest(struct pg *pg)
 {
+    pg->probe.looked_us = clock_boot_us();
     seen_without_server(pg);
     if (pg->probe.seen.state == PG_STOPPED)
         ask_controldata(pg);
@@ -230,6 +231,7 @@ static void kept_answered(void *ctx, const struct conn_answer *answer)
         return;
     }
     pg->probe.kept_at_us = clock_boot_us();
+    pg->probe.looked_us = pg->probe.kept_asked_us;
     seen_from_look(pg, &look, false);
     held_look(pg, &look);
     if (pg->probe.again) {
@@ -248,6 +250,7 @@ static void state_by_file(struct pg *pg)
     struct control control;
 
     seen_conf(pg);
+    pg->probe.looked_us = clock_boot_us();
     seen->state = PG_STARTING;
     seen->clean = false;
     if (postmaster_read(pg->config.data_directory, &file) && file.status == POSTMASTER_READY)
@@ -328,6 +331,7 @@ static void fresh_answered(void *ctx, const struct conn_answer *answer)
     }
     pg->probe.life.known = true;
     pg->probe.seen.version_number = conn_version(pg->probe.fresh);
+    pg->probe.looked_us = pg->probe.fresh_asked_us;
     seen_from_look(pg, &look, true);
     held_look(pg, &look);
     if (!look.in_recovery) {
@@ -346,10 +350,12 @@ static void fresh_opened(void *ctx, const struct conn_answer *answer)
 {
     struct pg *pg = ctx;
 
-    if (answer->problem[0])
+    if (answer->problem[0]) {
         fresh_failed(pg, answer);
-    else
+    } else {
+        pg->probe.fresh_asked_us = clock_boot_us();
         conn_query(pg->probe.fresh, look_sql(true), attempt_ms(pg), fresh_answered, pg);
+    }
 }
 
 /* How long after the last attempt the next new connection is made. */
@@ -369,6 +375,7 @@ static void with_server(struct pg *pg)
 
     if (conn_is_idle(probe->kept) && (probe->soon || now - probe->kept_at_us >= probe->look_ms * MS - DEFER_MS * MS)) {
         probe->kept_at_us = now;
+        probe->kept_asked_us = now;
         conn_query(probe->kept, look_sql(false), attempt_ms(pg), kept_answered, pg);
     } else if (probe->soon && (probe->kept || probe->fresh)) {
         probe->again = true;

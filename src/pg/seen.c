@@ -17,7 +17,7 @@ void seen_tell(struct pg *pg)
 {
     struct pg_seen *seen = &pg->probe.seen;
 
-    seen->at_us = clock_boot_us();
+    seen->at_us = pg->probe.looked_us;
     seen->conf_loaded =
         seen->conf_present && pg->probe.loaded == pg->probe.written && pg->probe.sync_as_written;
     if (!pg->closing && pg->callbacks.seen)
