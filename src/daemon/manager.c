@@ -419,6 +419,8 @@ void manager_seen(struct manager *manager, const struct pg_seen *seen, int64_t n
         manager->acted_at_us = 0;
         node->acting = ACT_NONE;
         node->acting_cancelled = false;
+    } else if (manager->acted_at_us != 0) {
+        manager->ports.look(manager->ports.ctx);
     }
     note_state(manager, seen);
     if (ran && (!runs || anew)) {

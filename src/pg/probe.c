@@ -242,7 +242,7 @@ static void kept_answered(void *ctx, const struct conn_answer *answer)
     seen_tell(pg);
 }
 
-/* What the state is as long as no connection has told: by postmaster.pid. */
+/* What the state is as long as no connection has told: by postmaster.pid and the control file. */
 static void state_by_file(struct pg *pg)
 {
     struct postmaster_file file;
@@ -253,12 +253,11 @@ static void state_by_file(struct pg *pg)
     pg->probe.looked_us = clock_boot_us();
     seen->state = PG_STARTING;
     seen->clean = false;
+    if (control_read(pg->config.data_directory, &control, NULL) < 0)
+        return;
+    seen->system_identifier = control.system_identifier;
     if (postmaster_read(pg->config.data_directory, &file) && file.status == POSTMASTER_READY)
-        seen->state = PG_PRIMARY;
-    else if (file.status == POSTMASTER_STANDBY)
-        seen->state = PG_STANDBY;
-    if (control_read(pg->config.data_directory, &control, NULL) == 0)
-        seen->system_identifier = control.system_identifier;
+        seen->state = control.state == CONTROL_IN_PRODUCTION ? PG_PRIMARY : PG_STANDBY;
 }
 
 static void fresh_failed(struct pg *pg, const struct conn_answer *answer)
@@ -288,10 +287,10 @@ static void fresh_good(struct pg *pg)
     probe->seen.answered_at_us = probe->kept_at_us = clock_boot_us();
     if (!probe->seen.write_failed)
         probe->seen.problem[0] = '\0';
-    seen_tell(pg);
-    wake_in(pg, probe->again ? DEFER_MS : probe->look_ms);
-    probe->soon = probe->again;
+    probe->soon = probe->soon || probe->again;
     probe->again = false;
+    wake_in(pg, probe->soon ? DEFER_MS : probe->look_ms);
+    seen_tell(pg);
 }
 
 static void fresh_wrote(void *ctx, const struct conn_answer *answer)
