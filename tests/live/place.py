@@ -88,7 +88,7 @@ class Host:
 
     def run(self, argv, check=True, timeout_s=60, **kwargs):
         """Runs a program on the host to its end."""
-        return run(self.wrap(argv), check, timeout_s, cwd=self.directory, env=self.environment(), **kwargs)
+        return run(self.wrap(argv), check, timeout_s, shown=argv, cwd=self.directory, env=self.environment(), **kwargs)
 
     def start(self, argv, log, group="programs"):
         """Starts a program on the host; its output is appended to the file log in the host's directory."""

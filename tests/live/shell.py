@@ -46,17 +46,20 @@ def stays(what, condition, duration_s, poll_s=POLL_S):
         time.sleep(poll_s)
 
 
-def run(argv, check=True, timeout_s=60, **kwargs):
-    """Runs a command to its end; returns the CompletedProcess with stdout and stderr as text."""
+def run(argv, check=True, timeout_s=60, shown=None, **kwargs):
+    """Runs a command to its end; returns the CompletedProcess with stdout and stderr as text.
+
+    shown: the command as complaints name it.
+    """
+    name = " ".join(map(str, shown or argv))
     try:
         done = subprocess.run(argv, stdin=kwargs.pop("stdin", subprocess.DEVNULL) if "input" not in kwargs else None,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
                               timeout=timeout_s, **kwargs)
     except subprocess.TimeoutExpired as late:
-        raise Failure(f"{' '.join(map(str, argv))}: did not end within {timeout_s} s") from late
+        raise Failure(f"{name}: did not end within {timeout_s} s") from late
     if check and done.returncode != 0:
-        raise Failure(f"{' '.join(map(str, argv))}: exit status {done.returncode}: "
-                      f"{(done.stderr or done.stdout).strip()[-2000:]}")
+        raise Failure(f"{name}: exit status {done.returncode}: {(done.stderr or done.stdout).strip()[-2000:]}")
     return done
 
 
