@@ -383,8 +383,10 @@ static void with_server(struct pg *pg)
         probe->tried_at_us = now;
         probe->fresh = conn_open(&pg->pool, &pg->target, attempt_ms(pg), fresh_opened, pg);
     }
-    probe->soon = false;
-    wake_in(pg, probe->kept || probe->life.known ? probe->look_ms : STARTING_MS);
+    /* A look that could not even begin is still owed. */
+    bool owed = probe->soon && !probe->kept && !probe->fresh;
+    probe->soon = owed;
+    wake_in(pg, !owed && (probe->kept || probe->life.known) ? probe->look_ms : STARTING_MS);
 }
 
 static void turn(struct pg *pg)
