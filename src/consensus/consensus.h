@@ -78,7 +78,8 @@ int consensus_bootstrap(const char *directory, uint64_t id, const char *address,
  * Locks the directory, loads snapshot and log, and takes part from now on: as what the log says, or with an empty
  * directory as nothing until a leader adds it. A lone voter is elected at once. Blocks for as long as loading takes.
  * ERR_CONFIG (bounds above), ERR_REFUSED (locked by another process), ERR_CORRUPT (the text says how this node can
- * rejoin), ERR_SYSTEM, ERR_NO_SPACE. raft_uv reseeds rand(3): nobody here uses that.
+ * rejoin), ERR_SYSTEM, ERR_NO_SPACE. After a failure the loop must run a little before the directory is unlocked.
+ * raft_uv reseeds rand(3): nobody here uses that.
  */
 int consensus_open(struct consensus **ret_consensus, uv_loop_t *loop, const struct consensus_config *config,
                    const struct consensus_callbacks *callbacks, struct err *err);

@@ -175,6 +175,23 @@ static void a_failing_disk_ends_it_in_order(void)
     end_all();
 }
 
+static void a_vote_that_cannot_be_written_is_not_cast(void)
+{
+    struct err err;
+
+    open_group(2);
+    limit_files(16); /* terms and votes are files of 32 bytes */
+    CU_ASSERT_EQUAL(consensus_transfer(members[0].consensus, 2, &err), 0);
+    RUN_UNTIL(status_of(&members[1]).role == CONSENSUS_DOWN);
+    CU_ASSERT_PTR_NOT_NULL(strstr(status_of(&members[1]).problem, "could not write the raft term"));
+    CU_ASSERT_FALSE(leads(&members[1]));
+    limit_files(RLIM_INFINITY);
+    close_consensus(&members[1]);
+    CU_ASSERT_EQUAL(open_consensus(&members[1], &err), 0);
+    RUN_UNTIL(leads(&members[0]) || leads(&members[1]));
+    end_all();
+}
+
 static const struct unit_test tests[] = {
     { "an entry survives encoding, and nothing else passes for one", entries_survive_decoding },
     { "any damage to a snapshot is noticed", damaged_snapshots_are_noticed },
@@ -182,6 +199,7 @@ static const struct unit_test tests[] = {
     { "an interrupted founding can be repeated", an_interrupted_founding_is_repeated },
     { "a damaged log is refused in words that help", damage_is_refused_in_words },
     { "a failing disk ends a member in order, with a reason", a_failing_disk_ends_it_in_order },
+    { "a vote that cannot be written is not cast", a_vote_that_cannot_be_written_is_not_cast },
 };
 
 const struct unit_suite suite_consensus_store = UNIT_SUITE("consensus_store", tests);
