@@ -64,8 +64,8 @@ int net_open(struct net **ret_net, uv_loop_t *loop, const struct net_config *con
              const struct net_callbacks *callbacks, struct err *err);
 
 /* Closes every connection and frees net, then calls done (may be NULL), later. Dials and requests under way end first,
- * with -1 or ERR_CANCELED. Replies still owed are to be sent all the same, before or after. A name lookup under way keeps
- * the loop busy until it ends, but calls nobody. */
+ * with -1 or ERR_CANCELED. Replies still owed are to be sent all the same, before or after. A name lookup under way
+ * keeps the loop busy until it ends, but calls nobody. */
 void net_close(struct net *net, void (*done)(void *ctx), void *ctx);
 
 /* What our hellos say from now on. Where anything changed, outgoing peer connections are made anew. */
