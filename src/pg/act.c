@@ -86,8 +86,12 @@ static void release(struct pg *pg)
     act->child = NULL;
     act->next = NULL;
     act->confirmed = NULL;
-    free(act->scratch);
+    if (act->scratch && act->scratch_release)
+        act->scratch_release(act->scratch);
+    else
+        free(act->scratch);
     act->scratch = NULL;
+    act->scratch_release = NULL;
 }
 
 void act_finish(struct pg *pg, int code, const struct err *err)

@@ -18,7 +18,7 @@ static enum postmaster_status status_of(const char *word)
     if (strncmp(word, "ready", 5) == 0)
         return POSTMASTER_READY;
     if (strncmp(word, "standby", 7) == 0)
-        return POSTMASTER_STANDBY;
+        return POSTMASTER_CLOSED;
     if (strncmp(word, "stopping", 8) == 0)
         return POSTMASTER_STOPPING;
     return POSTMASTER_STARTING;

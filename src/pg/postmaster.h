@@ -6,7 +6,12 @@
 
 #include "core/types.h"
 
-enum postmaster_status { POSTMASTER_STARTING, POSTMASTER_STOPPING, POSTMASTER_READY, POSTMASTER_STANDBY };
+enum postmaster_status {
+    POSTMASTER_STARTING,
+    POSTMASTER_STOPPING,
+    POSTMASTER_READY, /* accepts connections, primary or standby */
+    POSTMASTER_CLOSED /* in recovery with hot_standby off: accepts none */
+};
 
 struct postmaster_file {
     pid_t pid;

@@ -87,11 +87,11 @@ static void wait_for_server(struct pg *pg)
     signal_back(pg);
     act_waits(pg, "the server to accept connections");
     if (!probe_find(pg) || !postmaster_read(pg->config.data_directory, &file) ||
-        (file.status != POSTMASTER_READY && file.status != POSTMASTER_STANDBY)) {
+        file.status != POSTMASTER_READY) {
         act_later(pg, EVERY_MS, wait_for_server);
         return;
     }
-    if (pg->act.signal_owed && file.status == POSTMASTER_READY)
+    if (pg->act.signal_owed)
         (void)place_signal(pg->config.data_directory, NULL); /* tried again at the end */
     act_confirm(pg, running);
 }

@@ -1,0 +1,102 @@
+/*
+ * clone_act.c - ACT_CLONE: copies the primary into the data directory, beside the loop.
+ *
+ * A data directory that is there is renamed, never deleted. From before that until the copy is finished a mark in the
+ * state directory says so, and the node counts as having no data.
+ */
+#include <stdlib.h>
+
+#include "pg/clone.h"
+#include "pg/kept.h"
+
+struct cloning {
+    struct clone_options options;
+    struct clone_command command;
+    struct token kept;
+};
+
+static void release(void *scratch)
+{
+    struct cloning *cloning = scratch;
+
+    clone_command_release(&cloning->command);
+    free(cloning);
+}
+
+static void fail(struct pg *pg, struct err *err)
+{
+    (void)err_wrap(err, "clone");
+    act_finish(pg, -(int)err->code, err);
+}
+
+static void copied(struct pg *pg, const struct child_end *end)
+{
+    struct cloning *cloning = pg->act.scratch;
+    struct err err = { 0 };
+
+    if (end->problem[0]) {
+        (void)err_set(&err, ERR_BACKUP, "%s", end->problem);
+        fail(pg, &err);
+        return;
+    }
+    int failed = kept_restore(pg, cloning->kept, &err);
+    if (!failed)
+        failed = clone_finish(&pg->config, &pg->act.what.conf, &err);
+    if (!failed)
+        failed = place_clear_unfinished(&pg->config, &err);
+    if (failed)
+        fail(pg, &err);
+    else
+        act_done(pg);
+}
+
+/* Empties the place for the copy, and marks that one is under way. */
+static int make_room(struct pg *pg, struct cloning *cloning, struct err *err)
+{
+    enum clone_directory found;
+    struct token token;
+    char suffix[32];
+    char aside[PATH_SIZE];
+    char what[16];
+    bool marked = place_unfinished(&pg->config, what, &token);
+
+    int failed = clone_directory(pg->config.data_directory, &found, err);
+    if (failed)
+        return failed;
+    if (found == CLONE_DIRECTORY_RUNNING)
+        return err_set(err, ERR_REFUSED, "PostgreSQL processes are left in '%s'", pg->config.data_directory);
+    if (found == CLONE_DIRECTORY_OTHER && !marked)
+        return err_set(err, ERR_REFUSED, "'%s' is not empty and no data directory", pg->config.data_directory);
+    failed = kept_save(pg, "clone", &cloning->kept, err);
+    if (failed || found == CLONE_DIRECTORY_ABSENT || found == CLONE_DIRECTORY_EMPTY)
+        return failed;
+    (void)snprintf(suffix, sizeof suffix, "%" PRIu64, pg->act.what.token.no);
+    return clone_set_aside(pg->config.data_directory, suffix, aside, err);
+}
+
+void verb_clone(struct pg *pg)
+{
+    struct cloning *cloning = calloc(1, sizeof *cloning);
+    struct clone_options *options = &cloning->options;
+    struct err err = { 0 };
+
+    assert(cloning);
+    pg->act.scratch = cloning;
+    pg->act.scratch_release = release;
+    (void)text_copy(options->source_conninfo, sizeof options->source_conninfo, pg->act.what.source_conninfo);
+    (void)text_copy(options->replication_user, sizeof options->replication_user, pg->config.replication_user);
+    (void)text_copy(options->passfile, sizeof options->passfile, pg->config.passfile);
+    (void)text_copy(options->bindir, sizeof options->bindir, pg->bindir);
+    (void)text_copy(options->data_directory, sizeof options->data_directory, pg->config.data_directory);
+    (void)text_copy(options->slot, sizeof options->slot, pg->act.what.conf.slot);
+    options->fast_checkpoint = true;
+    int failed = clone_command_make(&cloning->command, options, &err);
+    if (!failed)
+        failed = make_room(pg, cloning, &err);
+    if (failed) {
+        fail(pg, &err);
+        return;
+    }
+    act_waits(pg, "pg_basebackup");
+    act_run(pg, cloning->command.argv, cloning->command.password[0] ? cloning->command.password : NULL, copied);
+}
