@@ -146,6 +146,7 @@ static void follow_or_rework(struct node_turn *turn)
 
 static void keep_standby(struct node_turn *turn)
 {
+    const struct node_view *view = turn->view;
     const struct pg_seen *pg = &turn->view->pg;
     struct pg_conf conf;
 
@@ -156,6 +157,9 @@ static void keep_standby(struct node_turn *turn)
         (void)node_want(turn, ACT_CONFIGURE, RELOAD_TIMEOUT_US, &conf);
         node_because(turn, WHY_STANDBY_FOLLOW, "brings its settings in line");
     } else if (!node_keep_slots(turn, WHY_STANDBY_SLOTS)) {
+        /* The switchover's target: everybody waits for the shutdown checkpoint to arrive here. */
+        turn->plan->look = turn->cluster->operation.kind == OPERATION_SWITCHOVER &&
+                           turn->cluster->operation.to == view->node_id;
         node_because(turn, WHY_STANDBY, NULL);
     }
 }

@@ -272,7 +272,9 @@ static void fresh_failed(struct pg *pg, const struct conn_answer *answer)
     if (!pg->probe.life.known)
         state_by_file(pg);
     resolve_again(pg);
-    wake_in(pg, seen->state == PG_STARTING ? STARTING_MS : pg->probe.look_ms);
+    pg->probe.soon = pg->probe.soon || pg->probe.again;
+    pg->probe.again = false;
+    wake_in(pg, seen->state == PG_STARTING || pg->probe.soon ? STARTING_MS : pg->probe.look_ms);
     seen_tell(pg);
 }
 
