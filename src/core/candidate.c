@@ -182,9 +182,16 @@ void candidate_rank(const struct cluster *cluster, const struct heard heard[MEMB
         ranking.covered = cover(cluster, ranking.verdicts, true);
     }
     if (ranking.covered) {
+        struct ranking standbys = ranking;
         choose(cluster, heard, &order, async_lsn, &ranking);
-        if (ranking.winner == 0)
+        if (ranking.winner == 0) {
+            /* None of them may lead: then the replaced primary itself, once it has told its end of WAL. */
             ranking.want_primary_data = true;
+            standbys.want_primary_data = true;
+            (void)cover(cluster, standbys.verdicts, true);
+            choose(cluster, heard, &order, async_lsn, &standbys);
+            ranking = standbys.winner != 0 ? standbys : ranking;
+        }
     }
     *ret_ranking = ranking;
 }
