@@ -25,6 +25,8 @@ struct life {
 
 struct probe {
     uv_timer_t timer;
+    uv_timer_t nudge;     /* wakes startup for a while after it was pointed at an upstream */
+    int64_t nudge_until_us;
     unsigned look_ms;
     unsigned connect_ms;
     bool again;           /* asked to look while a look was under way */
@@ -36,7 +38,6 @@ struct probe {
     int64_t kept_asked_us;  /* when the newest query of a look began, over the kept connection */
     int64_t fresh_asked_us; /* and over a new one */
     int64_t looked_us;    /* when what `seen` tells was asked for: an action that ended later is not in it */
-    int64_t advanced_at_us; /* when the slots of a standby were moved on last */
     struct life life;
     struct pg_seen seen;
     struct look raw;
@@ -46,9 +47,7 @@ struct probe {
     bool sync_as_written;    /* and synchronous_standby_names was as in the file */
     struct timespec conf_changed;
     struct timespec control_changed;
-    struct timeline newest;      /* standby: newest timeline with a segment at the end of WAL; cached for these: */
-    uint64_t newest_segment;
-    struct timeline newest_receiver;
+    struct timeline newest;      /* standby: the timeline its WAL goes up to, as known in this life */
     struct timeline history_of;  /* the timeline whose history is cached */
     struct history history;
     struct child *controldata;
@@ -127,6 +126,9 @@ void probe_end(struct pg *pg);
 bool probe_find(struct pg *pg);
 /* Sends a signal to the postmaster, never to a later process of its number. False when it is gone. */
 bool probe_signal(struct pg *pg, int signal);
+/* Wakes the startup process out of its sleep between two attempts to get WAL (reference/postgres.md, the hidden five
+ * seconds): a SIGHUP to it alone. */
+void probe_nudge(struct pg *pg);
 /* The settings file was written with this number; not loaded yet. */
 void probe_written(struct pg *pg, uint64_t written);
 /* A new connection has seen this number in effect. */

@@ -7,6 +7,7 @@
  * password) is told as a problem but no silence while the kept one answers; one that hangs is.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/pidfd.h>
 #include <sys/stat.h>
@@ -23,16 +24,11 @@
 #define STARTING_MS 20        /* between connection attempts while the server starts */
 #define ORPHANS_MS 5          /* between looks while processes without a postmaster are left */
 #define ATTEMPT_MS_MIN 1000
-#define ADVANCE_US (30 * INT64_C(1000000))
+#define NUDGE_US (10 * INT64_C(1000000))
+#define NUDGE_EVERY_MS 15
 #define DEFER_MS 2            /* a look that was asked for waits this long for others to be asked for */
 
 #define WRITE_SQL "SELECT pg_logical_emit_message(true, 'raftmgr', '')"
-/* Slots of other nodes on a standby must not hold WAL for ever: they follow what it has replayed. */
-#define ADVANCE_SQL                                                                                                \
-    "SELECT count(pg_replication_slot_advance(slot_name, pg_last_wal_replay_lsn())) FROM pg_replication_slots"     \
-    " WHERE pg_is_in_recovery() AND slot_type = 'physical' AND NOT active AND slot_name ~ '^repmgr_slot_[0-9]+$'"  \
-    " AND restart_lsn < pg_last_wal_replay_lsn()"
-
 static void turn(struct pg *pg);
 
 static void turn_timer(uv_timer_t *timer)
@@ -135,12 +131,38 @@ bool probe_signal(struct pg *pg, int signal)
     return pg->probe.life.pid && pidfd_send_signal(pg->probe.life.pidfd, signal, NULL, 0) == 0;
 }
 
+void probe_nudge(struct pg *pg)
+{
+    pid_t startup = pg->probe.raw.startup;
+
+    if (startup > 0 && instance_has(&pg->instance, startup))
+        (void)kill(startup, SIGHUP);
+}
+
+static void nudge_timer(uv_timer_t *timer)
+{
+    struct pg *pg = timer->data;
+
+    if (clock_boot_us() >= pg->probe.nudge_until_us || (pg->probe.life.known && pg->probe.seen.receiver_streaming)) {
+        (void)uv_timer_stop(timer);
+        return;
+    }
+    if (pg->probe.life.known && pg->probe.seen.state == PG_STANDBY)
+        probe_nudge(pg);
+    pg_look(pg);
+}
+
 void probe_written(struct pg *pg, uint64_t written)
 {
     pg->probe.conf_changed = (struct timespec){ 0 };
     seen_conf(pg);
     pg->probe.written = written;
     pg->probe.loaded = 0;
+    if (!pg->probe.seen.conf.upstream)
+        return;
+    pg->probe.seen.receiver_streaming = false; /* of the upstream before, until a look tells */
+    pg->probe.nudge_until_us = clock_boot_us() + NUDGE_US;
+    (void)uv_timer_start(&pg->probe.nudge, nudge_timer, NUDGE_EVERY_MS, NUDGE_EVERY_MS);
 }
 
 void probe_loaded(struct pg *pg, uint64_t written)
@@ -309,21 +331,10 @@ static void fresh_wrote(void *ctx, const struct conn_answer *answer)
     fresh_good(pg);
 }
 
-static void fresh_advanced(void *ctx, const struct conn_answer *answer)
-{
-    struct pg *pg = ctx;
-
-    if (answer->problem[0] && !answer->sqlstate[0])
-        fresh_failed(pg, answer);
-    else
-        fresh_good(pg); /* a slot that was taken just now is moved on next time */
-}
-
 static void fresh_answered(void *ctx, const struct conn_answer *answer)
 {
     struct pg *pg = ctx;
     struct look look;
-    int64_t now = clock_boot_us();
     static const struct conn_answer odd = { .problem = "an unexpected answer", .sqlstate = "" };
 
     if (answer->problem[0] || !look_parse(answer->rows, &look)) {
@@ -337,10 +348,6 @@ static void fresh_answered(void *ctx, const struct conn_answer *answer)
     held_look(pg, &look);
     if (!look.in_recovery) {
         conn_query(pg->probe.fresh, WRITE_SQL, attempt_ms(pg), fresh_wrote, pg);
-    } else if (now - pg->probe.advanced_at_us >= ADVANCE_US) {
-        pg->probe.advanced_at_us = now;
-        pg->probe.seen.write_failed = false;
-        conn_query(pg->probe.fresh, ADVANCE_SQL, attempt_ms(pg), fresh_advanced, pg);
     } else {
         pg->probe.seen.write_failed = false;
         fresh_good(pg);
@@ -430,7 +437,9 @@ void probe_begin(struct pg *pg)
     probe->connect_ms = PG_CONNECT_MS;
     probe->life.pidfd = -1;
     (void)uv_timer_init(pg->pool.loop, &probe->timer);
-    probe->timer.data = pg;
+    (void)uv_timer_init(pg->pool.loop, &probe->nudge);
+    probe->timer.data = probe->nudge.data = pg;
+    pool_add(&pg->pool);
     pool_add(&pg->pool);
     wake_in(pg, 0);
 }
@@ -442,4 +451,5 @@ void probe_end(struct pg *pg)
     child_kill(pg->probe.controldata);
     child_kill(pg->probe.waldump);
     uv_close((uv_handle_t *)&pg->probe.timer, closed);
+    uv_close((uv_handle_t *)&pg->probe.nudge, closed);
 }

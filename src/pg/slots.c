@@ -1,8 +1,8 @@
 /*
  * slots.c - the replication slots of the cluster's other nodes, on primary and standbys alike.
  *
- * They are named repmgr_slot_<node id>, as repmgr does. On a standby they wait for its promotion, and the probe moves
- * them along with replay. None is dropped here: one that is not listed may be a clone's whose node joins in a moment.
+ * They are named repmgr_slot_<node id>, as repmgr does. On a standby they wait for its promotion, and are moved
+ * along with replay. None is dropped here: one that is not listed may be a clone's whose node joins in a moment.
  */
 #include <stdlib.h>
 
@@ -10,6 +10,12 @@
 #include "pg/adapter.h"
 
 #define SQL_MAX 8192
+
+/* Slots of other nodes on a standby must not hold WAL for ever: they follow what it has replayed. */
+#define ADVANCE_SQL                                                                                                \
+    "; SELECT count(pg_replication_slot_advance(slot_name, pg_last_wal_replay_lsn())) FROM pg_replication_slots"   \
+    " WHERE pg_is_in_recovery() AND slot_type = 'physical' AND NOT active AND slot_name ~ '^repmgr_slot_[0-9]+$'"  \
+    " AND restart_lsn < pg_last_wal_replay_lsn()"
 
 static void fail(struct pg *pg, enum err_code code, const char *text)
 {
@@ -58,7 +64,7 @@ static void connected(struct pg *pg, const struct conn_answer *answer)
     }
     put(&sql, "SELECT pg_create_physical_replication_slot(n, true) FROM unnest(ARRAY[");
     put_names(pg, &sql);
-    put(&sql, "]::name[]) AS n WHERE n <> '' AND n NOT IN (SELECT slot_name FROM pg_replication_slots)");
+    put(&sql, "]::name[]) AS n WHERE n <> '' AND n NOT IN (SELECT slot_name FROM pg_replication_slots)" ADVANCE_SQL);
     buf_put_u8(&sql, 0);
     assert(!sql.failed);
     act_query(pg, (const char *)sql.bytes, answered);
