@@ -1,5 +1,5 @@
 /* history.c - timeline histories: to which timeline a position belongs, and placeholders for numbers. See wal.h. */
-#include <stdlib.h>
+#include <errno.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -66,6 +66,58 @@ int history_reserve(const char *data_directory, struct timeline own, struct time
         int failed = file_replace(path, RESERVED_TEXT, strlen(RESERVED_TEXT), 0600, err);
         if (failed)
             return failed;
+    }
+    return 0;
+}
+
+static bool descends(const struct history *history, struct timeline known, struct lsn end)
+{
+    bool found = false;
+
+    for (uint32_t i = 0; i < history->count; i++)
+        found = found || history->rows[i].timeline.no == known.no;
+    return found && history->rows[history->count - 1].end.at < end.at;
+}
+
+struct timeline history_follow(const char *data_directory, struct timeline known, struct lsn end,
+                               uint64_t segment_bytes)
+{
+    struct timeline best = known;
+    struct timeline next = { known.no + 1 };
+    struct history history;
+
+    if (known.no == 0 || end.at == 0 || segment_bytes == 0)
+        return known;
+    for (; history_exists(data_directory, next); next.no++) {
+        if (wal_exists(data_directory, next, (struct lsn){ end.at - 1 }, segment_bytes) &&
+            history_read(data_directory, next, &history, NULL) == 0 && descends(&history, best, end))
+            best = next;
+    }
+    return best;
+}
+
+static bool is_placeholder(const char *path)
+{
+    AUTO(buf) text;
+
+    buf_init(&text, HISTORY_BYTES_MAX);
+    return file_read(path, &text, NULL) == 0 && text.length == strlen(RESERVED_TEXT) &&
+           memcmp(text.bytes, RESERVED_TEXT, text.length) == 0;
+}
+
+int history_clean(const char *data_directory, struct timeline own, struct err *err)
+{
+    char path[HISTORY_PATH_SIZE];
+    struct timeline newest = own;
+
+    while (history_exists(data_directory, (struct timeline){ newest.no + 1 }))
+        newest.no++;
+    for (; newest.no > own.no; newest.no--) {
+        path_of(data_directory, newest, path);
+        if (!is_placeholder(path))
+            return 0;
+        if (unlink(path) < 0)
+            return err_set_errno(err, errno, "could not remove file '%s'", path);
     }
     return 0;
 }

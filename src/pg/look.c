@@ -11,7 +11,8 @@
 #define US "* 1000000)::bigint"
 
 #define LOOK_SQL \
-    "SELECT CASE WHEN r THEN (SELECT wait_event FROM pg_stat_get_activity(NULL) WHERE backend_type = 'startup') END" \
+    "SELECT CASE WHEN r THEN (SELECT concat_ws(' ', pid, wait_event) FROM pg_stat_get_activity(NULL)" \
+    " WHERE backend_type = 'startup') END" \
     ", r, (extract(epoch FROM pg_postmaster_start_time()) " US \
     ", CASE WHEN r THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_flush_lsn() END - '0/0'" \
     ", CASE WHEN r THEN pg_last_wal_replay_lsn() - '0/0' END" \
@@ -32,7 +33,7 @@
 #define LOOK_FROM " FROM pg_is_in_recovery() AS r"
 
 enum {
-    COLUMN_WAIT, COLUMN_RECOVERY, COLUMN_STARTED, COLUMN_POSITION, COLUMN_REPLAYED, COLUMN_WALFILE, COLUMN_PAUSED,
+    COLUMN_STARTUP, COLUMN_RECOVERY, COLUMN_STARTED, COLUMN_POSITION, COLUMN_REPLAYED, COLUMN_WALFILE, COLUMN_PAUSED,
     COLUMN_LAG, COLUMN_RECEIVER, COLUMN_SEGMENT, COLUMN_REWIND, COLUMN_WRITTEN, COLUMN_SYNC, COLUMN_WALSENDERS,
     COLUMN_PENDING,
 };
@@ -99,9 +100,15 @@ uint32_t look_walsenders(const char *text, struct walsender_seen *ret, uint32_t 
     return count;
 }
 
-static bool is_waiting(const char *wait_event)
+/* "pid wait_event" of the startup process; without the right to see it the second is missing. */
+static void parse_startup(const char *text, struct look *look)
 {
-    return strcmp(wait_event, "RecoveryWalStream") == 0 || strcmp(wait_event, "RecoveryRetrieveRetryInterval") == 0;
+    char wait_event[64] = "";
+
+    if (sscanf(text, "%" SCNd32 " %63s", &look->startup, wait_event) < 1)
+        return;
+    look->waiting = strcmp(wait_event, "RecoveryWalStream") == 0 ||
+                    strcmp(wait_event, "RecoveryRetrieveRetryInterval") == 0;
 }
 
 static void parse_receiver(const char *text, struct look *look)
@@ -124,7 +131,7 @@ bool look_parse(const PGresult *rows, struct look *ret)
     look.in_recovery = truth_of(rows, COLUMN_RECOVERY);
     look.postmaster_started_us = (int64_t)number_of(rows, COLUMN_STARTED);
     if (look.in_recovery) {
-        look.waiting = is_waiting(text_of(rows, COLUMN_WAIT));
+        parse_startup(text_of(rows, COLUMN_STARTUP), &look);
         look.received.at = number_of(rows, COLUMN_POSITION);
         look.replayed.at = number_of(rows, COLUMN_REPLAYED);
         look.replay_paused = truth_of(rows, COLUMN_PAUSED);

@@ -13,6 +13,7 @@ struct look {
     struct timeline inserting;    /* primary: the timeline it writes */
     struct lsn received;          /* standby: pg_last_wal_receive_lsn, 0 when no receiver has run in this life */
     struct lsn replayed;
+    int32_t startup;              /* standby: the startup process */
     bool waiting;                 /* standby: startup has replayed all there is and waits for more WAL */
     bool replay_paused;
     int64_t replay_lag_us;

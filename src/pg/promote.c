@@ -54,7 +54,7 @@ static void answered(struct pg *pg, const struct conn_answer *answer)
         return;
     }
     act_waits(pg, "the end of recovery");
-    act_reload(pg);
+    probe_nudge(pg);
     act_later(pg, EVERY_MS, ask);
 }
 

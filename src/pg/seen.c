@@ -132,18 +132,18 @@ void seen_without_server(struct pg *pg)
         control_facts(pg, &control);
 }
 
-/* The newest timeline with a segment at the end of WAL. The directory is read anew only where it can have changed. */
+/* The timeline that the standby's WAL goes up to: at least that of the control file and of the receivers of this
+ * life. */
 static struct timeline newest_of_standby(struct pg *pg, const struct look *look, struct lsn end)
 {
     struct probe *probe = &pg->probe;
-    uint64_t segment = look->segment_bytes && end.at ? (end.at - 1) / look->segment_bytes : 0;
+    struct control control;
 
-    if (!look->receiver || segment != probe->newest_segment || probe->newest.no == 0 ||
-        look->receiver_timeline.no != probe->newest_receiver.no) {
-        probe->newest = wal_newest_at(pg->config.data_directory, end, look->segment_bytes);
-        probe->newest_segment = segment;
-        probe->newest_receiver = look->receiver_timeline;
-    }
+    if (control_read(pg->config.data_directory, &control, NULL) == 0 && control.timeline.no > probe->newest.no)
+        probe->newest = control.timeline;
+    if (look->receiver_timeline.no > probe->newest.no)
+        probe->newest = look->receiver_timeline;
+    probe->newest = history_follow(pg->config.data_directory, probe->newest, end, look->segment_bytes);
     return probe->newest;
 }
 
@@ -151,7 +151,6 @@ static void standby_facts(struct pg *pg, const struct look *look)
 {
     struct pg_seen *seen = &pg->probe.seen;
     struct lsn end = lsn_max(look->received, look->replayed);
-    struct control control;
 
     if (look->receiver && look->received.at != pg->probe.raw.received.at)
         seen->received_at_us = clock_boot_us();
@@ -162,10 +161,7 @@ static void standby_facts(struct pg *pg, const struct look *look)
         seen->end_final = true;
     }
     seen->end = end;
-    struct timeline newest = newest_of_standby(pg, look, end);
-    if (newest.no == 0 && control_read(pg->config.data_directory, &control, NULL) == 0)
-        newest = control.timeline;
-    seen_timeline(pg, newest);
+    seen_timeline(pg, newest_of_standby(pg, look, end));
 }
 
 static void check_sync(struct pg *pg, const struct look *look, bool fresh)

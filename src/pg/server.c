@@ -150,9 +150,13 @@ int server_start(struct pg *pg, const char *const *extra, struct err *err)
         const char *const *borrowed;
         char *const *given;
     } more = { .borrowed = extra }; /* uv_spawn only reads them */
+    struct control control;
     int used = 0;
     int failed;
 
+    if (control_read(pg->config.data_directory, &control, err) < 0 ||
+        history_clean(pg->config.data_directory, control.timeline, err) < 0)
+        return -(int)err->code;
     (void)act_program(pg, "postgres", program);
     place_main_conf_path(&pg->config, main_conf);
     (void)snprintf(config_file, sizeof config_file, "config_file=%s", main_conf);

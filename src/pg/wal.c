@@ -150,27 +150,14 @@ int wal_segment_bytes(const char *data_directory, uint64_t *ret, struct err *err
     return err_set(err, ERR_NOT_FOUND, "there is no WAL segment in '%s/pg_wal'", data_directory);
 }
 
-struct timeline wal_newest_at(const char *data_directory, struct lsn end, uint64_t segment_bytes)
+bool wal_exists(const char *data_directory, struct timeline timeline, struct lsn at, uint64_t segment_bytes)
 {
-    struct timeline newest = { 0 };
-    struct timeline timeline;
-    char wanted[WAL_NAME_SIZE];
-    uint64_t high;
-    uint64_t low;
-    struct dirent *entry;
-    struct err err;
-    DIR *directory = end.at > 0 && segment_bytes > 0 ? open_wal(data_directory, &err) : NULL;
+    char name[WAL_NAME_SIZE];
+    char path[WAL_PATH_SIZE];
 
-    if (!directory)
-        return newest;
-    wal_name(newest, (struct lsn){ end.at - 1 }, segment_bytes, wanted);
-    while ((entry = readdir(directory)) != NULL) {
-        if (wal_name_parse(entry->d_name, &timeline, &high, &low) && strcmp(entry->d_name + 8, wanted + 8) == 0 &&
-            timeline.no > newest.no)
-            newest = timeline;
-    }
-    (void)closedir(directory);
-    return newest;
+    wal_name(timeline, at, segment_bytes, name);
+    (void)snprintf(path, sizeof path, "%s/pg_wal/%s", data_directory, name);
+    return file_exists(path);
 }
 
 /* Moves over length bytes of a record that begins at `at`, stepping over the headers of the pages it goes on in. */

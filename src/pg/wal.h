@@ -48,6 +48,10 @@ struct timeline history_timeline_at(const struct history *history, struct timeli
  * server then promotes to `reserved` (design-review.md R9). ERR_REFUSED when that number cannot be next. */
 int history_reserve(const char *data_directory, struct timeline own, struct timeline reserved, struct err *err);
 
+/* Takes placeholders away that no real history follows. A standby that finds one as its newest history does not start:
+ * "requested timeline is not a child of this server's history". Only while no server runs. */
+int history_clean(const char *data_directory, struct timeline own, struct err *err);
+
 /* True when pg_wal has a history file for it. */
 bool history_exists(const char *data_directory, struct timeline timeline);
 
@@ -60,8 +64,14 @@ bool wal_name_parse(const char *name, struct timeline *ret_timeline, uint64_t *r
 /* Bytes of a segment file, from the first that is found in pg_wal. */
 int wal_segment_bytes(const char *data_directory, uint64_t *ret, struct err *err);
 
-/* The newest timeline that has a segment file for the byte before `end`; 0 when none has. A segment of a newer timeline
- * may begin with bytes of the older one: ask history_timeline_at which the last record belongs to. */
-struct timeline wal_newest_at(const char *data_directory, struct lsn end, uint64_t segment_bytes);
+/* True when there is a segment file of this timeline for the byte at `at`. */
+bool wal_exists(const char *data_directory, struct timeline timeline, struct lsn at, uint64_t segment_bytes);
+
+/* The timeline up to which a standby's WAL that ends at `end` goes, where it is known to have gone along `known`: a
+ * newer one counts when its history is there, all numbers between have one (PostgreSQL looks for newer ones in that
+ * way), it descends from the known one, forked before `end`, and has a segment file at `end`. Segment files of
+ * timelines that a rewind took back are left in pg_wal by pg_rewind, so a file alone says nothing. */
+struct timeline history_follow(const char *data_directory, struct timeline known, struct lsn end,
+                               uint64_t segment_bytes);
 
 #endif
