@@ -216,11 +216,15 @@ bool api_propose(struct api_client *client, struct command *command, int64_t now
 
 bool api_ready(struct api_client *client)
 {
-    const struct manager *manager = &client->daemon->manager;
+    const struct daemon *daemon = client->daemon;
 
-    if (client->daemon->consensus && manager->cluster.cluster_id != 0 && manager->node.hello)
+    if (daemon->consensus && daemon->manager.cluster.cluster_id != 0 && daemon->manager.node.hello)
         return true;
-    api_waits(client, "this node to be a member that knows what is agreed");
+    if (!daemon->consensus)
+        api_refuse(client, ERR_REFUSED, "register it first: \"rmctl status\" says what it waits for",
+                   "this node is not part of a cluster yet");
+    else
+        api_waits(client, "this node to know what is agreed");
     return false;
 }
 
@@ -483,12 +487,12 @@ void api_close(struct daemon *daemon)
     uv_close((uv_handle_t *)&api->pipe, api_handle_closed); /* removes the socket file */
 }
 
-void api_published(struct daemon *daemon, int code, const char *text)
+bool api_published(struct daemon *daemon, int code, const char *text)
 {
     struct api *api = daemon->api;
+    bool news = code != 0 && api && strcmp(api->schema_problem, text) != 0;
 
-    if (!api)
-        return;
-    (void)text_copy(api->schema_problem, sizeof api->schema_problem, code == 0 ? "" : text ? text : "unknown");
-    api->schema_failures += code != 0;
+    if (api)
+        (void)text_copy(api->schema_problem, sizeof api->schema_problem, code == 0 ? "" : text);
+    return news;
 }

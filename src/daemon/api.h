@@ -96,7 +96,6 @@ struct api {
     uint32_t handles;               /* open ones; the memory goes with the last */
     struct hook *hook;              /* of hook.c; it begins and ends with the rest of the outside */
     char schema_problem[TEXT_SIZE]; /* why the newest publication failed; "": it did not */
-    uint64_t schema_failures;       /* ever */
 };
 
 /* -- answering: the last one ends the request -----------------------------------------------------------------------
@@ -119,7 +118,8 @@ void api_waits(struct api_client *client, const char *format, ...) PRINTF_LIKE(2
  */
 bool api_propose(struct api_client *client, struct command *command, int64_t now_us);
 
-/* True once the state knows this daemon's present life; otherwise notes what is waited for. */
+/* True once the state knows this daemon's present life. Otherwise notes what is waited for, or answers a request to a
+ * daemon that is no member. */
 bool api_ready(struct api_client *client);
 
 /* {"node_id": 1, "node_name": "node1"}; the name is "" for a number that is no member's. */
@@ -127,8 +127,8 @@ json_t *api_node(const struct cluster *cluster, int32_t node_id);
 /* The newest report of a member that has been heard within failure_timeout (a second at least); NULL otherwise. */
 const struct report *api_report(const struct daemon *daemon, int32_t node_id, int64_t now_us);
 
-/* From publish.c: how the newest publication of the schema ended. */
-void api_published(struct daemon *daemon, int code, const char *text);
+/* From publish.c: how the newest publication of the schema ended. True for a failure that was not told yet. */
+bool api_published(struct daemon *daemon, int code, const char *text);
 
 /* -- the turns --------------------------------------------------------------------------------------------------------
  */

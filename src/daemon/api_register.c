@@ -123,7 +123,6 @@ static void wait_founded(struct api_client *client)
     }
     if (client->task.updated)
         publish_again(daemon);
-    client->task.expect = daemon->api->schema_failures;
     client->task.step = PRIMARY_PUBLISH;
     api_waits(client, "the repmgr schema to be written");
 }
@@ -133,9 +132,10 @@ static void wait_published(struct api_client *client)
     struct daemon *daemon = client->daemon;
     struct api *api = daemon->api;
 
-    if (api->schema_failures != client->task.expect) {
-        client->task.expect = api->schema_failures;
-        api_progress(client, "WARNING", "could not write the repmgr schema: %s", api->schema_problem);
+    if (strcmp(api->schema_problem, client->task.problem) != 0) {
+        (void)text_copy(client->task.problem, sizeof client->task.problem, api->schema_problem);
+        if (api->schema_problem[0])
+            api_progress(client, "WARNING", "could not write the repmgr schema: %s", api->schema_problem);
         api_waits(client, "the repmgr schema to be written (%.180s)", api->schema_problem);
     }
     if (!publish_is_current(daemon))

@@ -2,7 +2,7 @@
  * publish.c - keeps the repmgr schema equal to the agreed state while this node is the primary. See publish.h.
  *
  * Whether there is something to write is asked a few times a second, not on every turn of the crank. A failure is told
- * once as an event and tried again later; the cluster does not depend on it.
+ * once as an event, as long as its reason stays the same, and tried again later; the cluster does not depend on it.
  */
 #include "daemon/publish.h"
 
@@ -50,15 +50,14 @@ void publish_done(struct daemon *daemon, int code, const char *text)
     char quoted[TEXT_SIZE * 2];
 
     daemon->publishing = false;
-    api_published(daemon, code, text);
-    if (code == 0) {
-        daemon_wake(daemon);
-        return;
+    if (api_published(daemon, code, text))
+        daemon_event(daemon, EVENT_SCHEMA_FAILED, "node=%d error=%s", daemon->manager.node.node_id,
+                     log_quoted(quoted, sizeof quoted, text));
+    if (code != 0) {
+        publish_again(daemon);
+        daemon->published_at_us = clock_boot_us() + RETRY_US;
     }
-    daemon_event(daemon, EVENT_SCHEMA_FAILED, "node=%d error=%s", daemon->manager.node.node_id,
-                 log_quoted(quoted, sizeof quoted, text ? text : ""));
-    publish_again(daemon);
-    daemon->published_at_us = clock_boot_us() + RETRY_US;
+    daemon_wake(daemon);
 }
 
 bool publish_is_current(const struct daemon *daemon)
