@@ -228,6 +228,7 @@ static void at_rest(struct pg *pg)
     if (pg->probe.seen.state == PG_STOPPED)
         ask_controldata(pg);
     pg->probe.again = false;
+    pg->probe.soon = false;
     wake_in(pg, pg->probe.seen.state == PG_ORPHANS ? ORPHANS_MS : pg->probe.look_ms);
     seen_tell(pg);
 }
