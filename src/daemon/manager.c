@@ -461,11 +461,9 @@ static void action_done(struct manager *manager, const struct pg_result *result,
         break;
     case ACT_START_PRIMARY:
         node->in_place = result->code == 0;
-        /* It may have run unseen: what permitted this start permits no other. */
-        if (result->code != 0) {
-            node->stopped_at = manager->cluster.version;
-            node->stop_watched = true;
-        }
+        /* It may have run and died unseen: what permitted this start permits no other. */
+        node->stopped_at = manager->cluster.version;
+        node->stop_watched = true;
         break;
     case ACT_PROMOTE:
         if (result->code != 0)
