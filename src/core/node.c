@@ -65,13 +65,23 @@ bool node_pg_runs(const struct pg_seen *pg)
 
 bool node_lease_valid(const struct node_turn *turn)
 {
+    if (turn->cluster->pause == PAUSE_ON && cluster_is_primary(turn->cluster, turn->view->node_id))
+        return true;
     return lease_valid(&turn->view->lease, turn->cluster, turn->now_us);
 }
 
 bool node_guard_armed(const struct node_turn *turn)
 {
+    /* A pause is a lease without end; its guard stands by. */
+    if (turn->cluster->pause == PAUSE_ON)
+        return turn->view->guard_alive && turn->view->guard_mode == WISH_PAUSED;
     return turn->view->guard_alive && turn->view->guard_mode == WISH_PRIMARY &&
            turn->view->guard_kill_at_us > turn->now_us;
+}
+
+bool node_may_become_primary(const struct node_view *view)
+{
+    return view->pg.state == PG_PRIMARY || view->acting == ACT_PROMOTE || view->acting == ACT_START_PRIMARY;
 }
 
 bool node_detached(const struct node_turn *turn)
@@ -135,8 +145,6 @@ static void decide_role(struct node_turn *turn)
 
     if (turn->view->pg.state == PG_UNKNOWN)
         node_because(turn, WHY_ACTING, "PostgreSQL has not been looked at yet");
-    else if (cluster->pause == PAUSE_ON && !(mine && node_pg_runs(&turn->view->pg)))
-        node_because(turn, WHY_PAUSED, NULL);
     else if (cluster_fenced(cluster) && mine)
         node_fenced_primary(turn);
     else if (cluster_fenced(cluster))

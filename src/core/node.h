@@ -36,6 +36,10 @@ void node_conf_follow(const struct node_turn *turn, struct pg_conf *conf);
 bool node_pg_runs(const struct pg_seen *pg);
 bool node_lease_valid(const struct node_turn *turn);
 bool node_guard_armed(const struct node_turn *turn);
+/* Nobody vouches for this writable server: neither a lease nor a guard that knows when it ends. */
+bool node_lease_missed(const struct node_turn *turn);
+/* The running action may make a primary of the server at any moment. */
+bool node_may_become_primary(const struct node_view *view);
 /* The settings file names nobody under the current token, is in force, and no receiver is left. */
 bool node_detached(const struct node_turn *turn);
 /* Slots in line with the members; true when an action was asked for. */

@@ -82,7 +82,7 @@ void node_fenced_standby(struct node_turn *turn)
 {
     carry_report(turn, turn->cluster->token);
     turn->plan->fence.stopped = false;
-    if (turn->view->pg.state == PG_PRIMARY) {
+    if (node_may_become_primary(turn->view)) {
         node_kill(turn, WHY_ROGUE);
         return;
     }
@@ -106,6 +106,10 @@ void node_switchover_primary(struct node_turn *turn)
         if (lease_valid(&view->lease, turn->cluster, turn->now_us)) {
             turn->plan->guard = WISH_PRIMARY;
             turn->plan->guard_kill_at_us = lease_kill_at_us(&view->lease, turn->cluster);
+        } else if (view->pg.state == PG_PRIMARY && node_lease_missed(turn)) {
+            turn->plan->trouble = TROUBLE_GIVING_UP;
+            node_kill(turn, WHY_PRIMARY_NO_LEASE);
+            return;
         }
         if (view->pg.state == PG_PRIMARY && view->checkpointed_for != operation->at) {
             (void)node_want(turn, ACT_CHECKPOINT, (int64_t)operation->timeout_ms * 500, NULL);

@@ -32,7 +32,11 @@ static void elected_standby(struct node_turn *turn)
     struct pg_conf conf;
 
     node_conf_detached(turn, &conf);
-    if (!pg->conf_present || pg->conf.upstream != 0 || pg->receiver) {
+    if (pg->timeline.no == turn->cluster->primary.timeline.no) {
+        /* It was promoted and died before that was reported; another promotion would take another number. */
+        turn->plan->trouble = TROUBLE_FAILED;
+        node_because(turn, WHY_ELECTED_FAILED, NULL);
+    } else if (!pg->conf_present || pg->conf.upstream != 0 || pg->receiver) {
         (void)node_want(turn, ACT_DETACH, START_TIMEOUT_US, &conf);
         node_because(turn, WHY_ELECTED_CONFIGURE, NULL);
     } else if (pg->conf.demand_version != conf.demand_version || !token_is(pg->conf.token, conf.token) ||
@@ -122,8 +126,7 @@ void node_elected(struct node_turn *turn)
     }
 }
 
-/* Nobody vouches for this writable server: neither a lease nor a guard that knows when it ends. */
-static bool lease_missed(const struct node_turn *turn)
+bool node_lease_missed(const struct node_turn *turn)
 {
     const struct node_view *view = turn->view;
     int64_t grace_us = (int64_t)turn->cluster->policy.lease_ttl_ms * 1000 / 2;
@@ -196,7 +199,7 @@ static void primary_running(struct node_turn *turn)
         node_because(turn, WHY_PAUSED, NULL);
         return;
     }
-    if (lease_missed(turn)) {
+    if (node_lease_missed(turn)) {
         turn->plan->trouble = TROUBLE_GIVING_UP;
         node_kill(turn, WHY_PRIMARY_NO_LEASE);
         return;
@@ -232,7 +235,9 @@ static void primary_down(struct node_turn *turn)
     turn->plan->trouble = TROUBLE_NONE;
     node_conf_detached(turn, &conf);
     conf.agent_only = conf.sync_count > 0;
-    if (!node_lease_valid(turn))
+    if (!directory_is(view->directory, turn->cluster->primary.directory))
+        node_because(turn, WHY_DIRECTORY, "it is not the one that the log permits to start");
+    else if (!node_lease_valid(turn))
         node_because(turn, WHY_ELECTED_LEASE, NULL);
     else if (!node_guard_armed(turn))
         node_because(turn, WHY_PRIMARY_NO_GUARD, NULL);

@@ -60,8 +60,9 @@ static enum comparison compare(const struct node_turn *turn)
         return COMPARE_UNKNOWN;
     if (cluster_timeline_foreign(turn->cluster, pg->timeline))
         return COMPARE_DIVERGED;
-    return history_contains(&primary->history, primary->timeline, pg->timeline, pg->end) ? COMPARE_FOLLOW
-                                                                                         : COMPARE_DIVERGED;
+    struct fork fork = history_fork((struct lineage){ &pg->history, pg->timeline, pg->end },
+                                    (struct lineage){ &primary->history, primary->timeline, primary->end });
+    return fork.diverged || fork.timeline.no == 0 ? COMPARE_DIVERGED : COMPARE_FOLLOW;
 }
 
 /* Rewind or clone from the active primary; both give the directory a new identity. */
@@ -171,7 +172,14 @@ void node_standby(struct node_turn *turn)
     /* Reported under this election's fence: the comparison still needs it. */
     if (token_is(view->fence.token, turn->cluster->primary.token))
         turn->plan->fence = view->fence;
-    if (view->pg.state == PG_PRIMARY) {
+    if (node_may_become_primary(view)) {
+        node_kill(turn, WHY_ROGUE);
+        return;
+    }
+    /* A start or promotion under a token that is not this node's any more may still make a writable server. */
+    bool rising = view->acting == ACT_START_PRIMARY || view->acting == ACT_PROMOTE;
+    bool unknown = view->pg.state == PG_STARTING && view->acting != ACT_START_STANDBY && !view->pg_started_standby;
+    if (rising || unknown) {
         node_kill(turn, WHY_ROGUE);
         return;
     }

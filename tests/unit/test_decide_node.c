@@ -1,0 +1,532 @@
+/*
+ * test_decide_node.c - a member does nothing that could make a second writer, whatever it sees. Design 4, 5.1 to 5.5;
+ * G1, G2.
+ *
+ * Every agreed state that matters is put before every combination of what one member may see of PostgreSQL, its lease
+ * and its guard; what must hold of each plan stands in check_plan(). Millions of cases in seconds.
+ */
+#include "agreed.h"
+#include "core/decide.h"
+
+#define SECOND 1000000LL
+#define NOW (1000 * SECOND)
+
+static unsigned reached[WHY_COUNT];
+
+/* --- agreed states ------------------------------------------------------------------------------------------------ */
+
+static void active(struct cluster *cluster)
+{
+    agreed_four(cluster, 1);
+}
+
+static void fenced(struct cluster *cluster)
+{
+    active(cluster);
+    agreed_do_fence(cluster);
+}
+
+static void elected_b(struct cluster *cluster)
+{
+    fenced(cluster);
+    ACCEPTED(cluster, agreed_elect(cluster, B, DEMAND(1, A, C)));
+}
+
+static void elected_a(struct cluster *cluster)
+{
+    fenced(cluster);
+    ACCEPTED(cluster, agreed_elect(cluster, A, DEMAND(1, B, C)));
+}
+
+static void promoted_b(struct cluster *cluster)
+{
+    elected_b(cluster);
+    ACCEPTED(cluster, agreed_promoted(cluster));
+}
+
+static void fenced_again(struct cluster *cluster)
+{
+    elected_b(cluster);
+    agreed_do_fence(cluster);
+}
+
+static void switching(struct cluster *cluster)
+{
+    active(cluster);
+    ACCEPTED(cluster, agreed_switchover(cluster, B));
+}
+
+static void switched(struct cluster *cluster)
+{
+    switching(cluster);
+    ACCEPTED(cluster, agreed_elect_over(cluster, B, DEMAND(1, A, C)));
+}
+
+static void paused(struct cluster *cluster)
+{
+    active(cluster);
+    ACCEPTED(cluster, agreed_pause(cluster, W, PAUSE_ON));
+}
+
+static void unpausing(struct cluster *cluster)
+{
+    paused(cluster);
+    ACCEPTED(cluster, agreed_pause(cluster, W, PAUSE_ENDING));
+}
+
+static void alone(struct cluster *cluster)
+{
+    agreed_four(cluster, 0);
+}
+
+static void (*const states[])(struct cluster *cluster) = {
+    active, fenced, elected_b, elected_a, promoted_b, fenced_again, switching, switched, paused, unpausing, alone,
+};
+
+/* --- what a member may see ---------------------------------------------------------------------------------------- */
+
+/* Takes the next choice out of a number that counts through all of them. */
+static uint32_t choose(uint64_t *choices, uint32_t count)
+{
+    uint32_t choice = (uint32_t)(*choices % count);
+
+    *choices /= count;
+    return choice;
+}
+
+static void choose_lease(uint64_t *choices, const struct cluster *cluster, struct node_view *view)
+{
+    struct lease_holder *lease = &view->lease;
+    uint32_t choice = choose(choices, 5);
+
+    if (choice == 0)
+        return;
+    lease->token = cluster->token;
+    lease->end_us = choice == 2 ? NOW : NOW + 4 * SECOND;
+    lease->refused = choice == 3;
+    lease->token.no -= choice == 4; /* of the former token */
+}
+
+static void choose_guard(uint64_t *choices, struct node_view *view)
+{
+    uint32_t choice = choose(choices, 4);
+
+    view->guard_alive = choice != 0;
+    view->guard_mode = choice == 1 ? WISH_STANDBY : WISH_PRIMARY;
+    view->guard_kill_at_us = choice == 2 ? NOW : NOW + 3 * SECOND;
+}
+
+static void choose_conf(uint64_t *choices, const struct cluster *cluster, struct node_view *view)
+{
+    struct pg_conf *conf = &view->pg.conf;
+    uint32_t choice = choose(choices, 5);
+
+    view->pg.conf_present = choice != 0;
+    view->pg.conf_loaded = choice != 1;
+    conf->token = cluster->token;
+    sync_conf(cluster, view->node_id, conf);
+    view->pg.receiver = choice == 2;
+    if (choice == 2 || choice == 3)
+        conf->upstream = cluster->primary.node_id == view->node_id ? C : cluster->primary.node_id;
+    if (choice == 3)
+        conf->token.no--;
+}
+
+static void choose_wal(uint64_t *choices, const struct cluster *cluster, struct node_view *view)
+{
+    const uint32_t timelines[] = { cluster->primary.from_timeline.no, cluster->primary.timeline.no,
+                                   cluster->timeline_max.no + 1 };
+    uint32_t choice = choose(choices, 3);
+
+    view->pg.timeline.no = timelines[choose(choices, 3)];
+    view->pg.end_final = choice != 0;
+    view->pg.end.at = choice == 1 ? 999 : 1000;
+    view->directory = choose(choices, 2) ? agreed_directory(E) : agreed_directory(view->node_id);
+}
+
+#define VIEWS (7ull * 5 * 4 * 5 * 3 * 3 * 2 * 3 * 4)
+
+static void choose_view(uint64_t choices, const struct cluster *cluster, int32_t node_id, struct node_view *view)
+{
+    static const enum act_kind acts[] = { ACT_NONE, ACT_START_PRIMARY, ACT_PROMOTE };
+    const struct member *self = cluster_member(cluster, node_id);
+
+    *view = (struct node_view){
+        .node_id = node_id,
+        .raft_id = self->raft_id,
+        .start_no = self->start_no,
+        .hello = true,
+        .rejoin = REJOIN_CLONE,
+        .pg = { .state = (enum pg_state)choose(&choices, 7), .at_us = NOW, .answering = true, .answered_at_us = NOW },
+        .primary_since_us = NOW - 100 * SECOND,
+        .slots_at_us = NOW,
+        .slots_for = node_slots(cluster, node_id),
+    };
+    choose_lease(&choices, cluster, view);
+    choose_guard(&choices, view);
+    choose_conf(&choices, cluster, view);
+    choose_wal(&choices, cluster, view);
+    view->acting = acts[choose(&choices, 3)];
+    uint32_t choice = choose(&choices, 4);
+    view->stopped_at = choice & 1 ? cluster->version : 0;
+    view->promote_failed.no = choice == 3 ? cluster->token.no : 0;
+    view->want_primary_data = choice == 2;
+    assert(choices == 0);
+}
+
+/* --- what must hold ----------------------------------------------------------------------------------------------- */
+
+struct case_of {
+    const struct cluster *cluster;
+    const struct node_view *view;
+    const struct node_plan *plan;
+    bool primary; /* of the current token */
+    bool fenced;
+    bool lease; /* valid */
+    bool armed; /* the guard */
+    bool writable;
+    bool processes; /* PostgreSQL is there, or may be */
+};
+
+static bool acts(const struct case_of *c, enum act_kind kind)
+{
+    return c->plan->action.kind == kind;
+}
+
+/* Stops, or is stopping, or ends what is under way so that it can. */
+static bool stops(const struct case_of *c)
+{
+    return acts(c, ACT_KILL) || acts(c, ACT_STOP) || c->view->acting == ACT_KILL || c->view->acting == ACT_STOP ||
+           (c->view->acting != ACT_NONE && c->plan->cancel);
+}
+
+static const struct command *proposes(const struct case_of *c, enum command_kind kind)
+{
+    for (uint32_t i = 0; i < c->plan->command_count; i++)
+        if (c->plan->commands[i].kind == kind)
+            return &c->plan->commands[i];
+    return NULL;
+}
+
+static bool own_directory(const struct case_of *c)
+{
+    return directory_is(c->view->directory, c->cluster->primary.directory);
+}
+
+/* G1, G2: nobody begins to write without a lease and an armed guard under the current token, and leave to do so. */
+static bool starts_rightly(const struct case_of *c)
+{
+    const struct cluster *cluster = c->cluster;
+    const struct pg_seen *pg = &c->view->pg;
+
+    if (acts(c, ACT_PROMOTE))
+        return c->primary && c->lease && c->armed && cluster->primary.phase == PRIMARY_ELECTED &&
+               pg->state == PG_STANDBY && c->plan->action.timeline.no == cluster->primary.timeline.no &&
+               pg->conf_present && pg->conf_loaded && !pg->receiver && pg->conf.upstream == 0 &&
+               token_is(pg->conf.token, cluster->token) && pg->conf.demand_version == cluster->demand_version &&
+               pg->end_final && pg->timeline.no == cluster->primary.from_timeline.no &&
+               pg->end.at >= cluster->primary.position.at && own_directory(c) && c->view->promote_failed.no == 0 &&
+               c->plan->action.conf.upstream == 0;
+    if (acts(c, ACT_START_PRIMARY))
+        return c->primary && c->lease && c->armed && cluster->primary.phase == PRIMARY_ACTIVE &&
+               cluster->operation.kind == OPERATION_NONE && cluster->pause != PAUSE_ON && pg->state == PG_STOPPED &&
+               cluster->primary.permitted_at > c->view->stopped_at && own_directory(c) &&
+               c->plan->action.conf.upstream == 0 && c->plan->action.conf.demand_version == cluster->demand_version;
+    return true;
+}
+
+/* G1: who is writable and may not be stops. A restarted daemon's running guard goes by its page, and is left alone. */
+static bool stops_rightly(const struct case_of *c)
+{
+    bool guarded = c->view->lease.end_us == 0 && !c->view->lease.refused && c->armed;
+
+    if (!c->writable || c->cluster->pause == PAUSE_ON)
+        return true;
+    if (!c->primary)
+        return stops(c);
+    if (c->lease || (guarded && c->cluster->primary.phase == PRIMARY_ACTIVE))
+        return true;
+    return stops(c);
+}
+
+/* The page of the guard: a deadline only from a valid lease and guard_kill_time before its end, "standby" only if it
+ * is. */
+static bool guards_rightly(const struct case_of *c)
+{
+    const struct node_plan *plan = c->plan;
+    int64_t latest_us = c->view->lease.end_us - c->cluster->policy.guard_kill_time_ms * 1000LL;
+
+    if (plan->guard == WISH_PRIMARY && plan->guard_kill_at_us > NOW)
+        return c->lease && c->primary && plan->guard_kill_at_us <= latest_us;
+    if (plan->guard == WISH_STANDBY)
+        return !c->writable && c->view->acting != ACT_START_PRIMARY && c->view->acting != ACT_PROMOTE;
+    if (plan->guard == WISH_PAUSED)
+        return c->cluster->pause == PAUSE_ON && c->primary;
+    return true;
+}
+
+/* 5.3 step 2: what is reported under a fence is true, and final. */
+static bool reports_rightly(const struct case_of *c)
+{
+    const struct fence_report *fence = &c->plan->fence;
+    const struct pg_seen *pg = &c->view->pg;
+    bool over = c->cluster->operation.kind == OPERATION_SWITCHOVER && c->cluster->primary.phase == PRIMARY_ACTIVE;
+    uint64_t answers = c->cluster->token.no + over;
+
+    if (fence->token.no == 0)
+        return !fence->stopped && !fence->data;
+    if (fence->token.no != answers)
+        return false;
+    if (fence->stopped && (c->processes || c->view->acting != ACT_NONE ||
+                           c->cluster->primary.node_id != c->view->node_id || !(c->fenced || over)))
+        return false;
+    if (fence->data && c->fenced)
+        return pg->state == PG_STANDBY && pg->conf_present && pg->conf_loaded && pg->conf.upstream == 0 &&
+               !pg->receiver && token_is(pg->conf.token, c->cluster->token) && pg->end_final &&
+               fence->end.at == pg->end.at && fence->timeline.no == pg->timeline.no &&
+               directory_is(fence->directory, c->view->directory);
+    return !fence->data || (over && pg->state == PG_STOPPED && pg->clean);
+}
+
+/* 5.5, 5.6, R26: nobody is pointed at an upstream, rewound or cloned while fenced, lagging, or primary. */
+static bool follows_rightly(const struct case_of *c)
+{
+    const struct pg_action *action = &c->plan->action;
+    bool reworks = action->kind == ACT_REWIND || action->kind == ACT_CLONE;
+    bool lags = node_lags(c->cluster, &c->view->pg);
+
+    if (action->kind == ACT_NONE)
+        return true;
+    if (action->conf.upstream != 0)
+        return !c->fenced && !c->primary && action->conf.upstream == c->cluster->primary.node_id &&
+               (!lags || c->view->pg.state == PG_ABSENT);
+    if (reworks)
+        return !c->fenced && !c->primary && c->cluster->primary.phase == PRIMARY_ACTIVE && !lags;
+    return true;
+}
+
+static bool proposes_rightly(const struct case_of *c)
+{
+    const struct command *promoted = proposes(c, COMMAND_PROMOTED), *pause = proposes(c, COMMAND_PAUSE);
+    const struct command *directory = proposes(c, COMMAND_DIRECTORY), *reserve = proposes(c, COMMAND_RESERVE);
+
+    if (promoted &&
+        !(c->writable && c->lease && c->primary && c->cluster->primary.phase == PRIMARY_ELECTED &&
+          promoted->timeline.no == c->view->pg.timeline.no && promoted->timeline.no == c->cluster->primary.timeline.no))
+        return false;
+    if (pause && !(c->cluster->pause == PAUSE_ENDING && pause->number == PAUSE_OFF && c->armed && c->primary))
+        return false;
+    if (directory && !(!c->primary && directory_is(directory->directory, c->view->directory)))
+        return false;
+    return !reserve || (node_lags(c->cluster, &c->view->pg) && reserve->timeline.no == c->view->pg.timeline.no);
+}
+
+static bool one_at_a_time(const struct case_of *c)
+{
+    bool quiet = c->view->acting == ACT_NONE || c->plan->action.kind == ACT_NONE;
+
+    return quiet && (c->plan->why < WHY_COUNT) && why_text(c->plan->why)[0] != '\0' && c->plan->wake_at_us > NOW &&
+           (!c->plan->lease || c->primary);
+}
+
+static const struct {
+    const char *what;
+    bool (*holds)(const struct case_of *c);
+} rules[] = {
+    { "starts", starts_rightly },       { "stops", stops_rightly },     { "guards", guards_rightly },
+    { "reports", reports_rightly },     { "follows", follows_rightly }, { "proposes", proposes_rightly },
+    { "one at a time", one_at_a_time },
+};
+
+/* One line for each rule and reason that broke it. */
+static void tell(const struct case_of *c, const char *rule, size_t state)
+{
+    static const char *told[WHY_COUNT];
+    const struct node_view *view = c->view;
+
+    if (told[c->plan->why] == rule)
+        return;
+    told[c->plan->why] = rule;
+    printf("%s: state %zu node %d pg %s lease %d armed %d acting '%s' timeline %u why %s action '%s' guard %d\n", rule,
+           state, view->node_id, pg_state_name(view->pg.state), c->lease, c->armed, act_name(view->acting),
+           view->pg.timeline.no, why_name(c->plan->why), act_name(c->plan->action.kind), (int)c->plan->guard);
+}
+
+static bool check_plan(const struct cluster *cluster, const struct node_view *view, const struct node_plan *plan,
+                       size_t state)
+{
+    struct case_of c = {
+        .cluster = cluster,
+        .view = view,
+        .plan = plan,
+        .primary = cluster_is_primary(cluster, view->node_id),
+        .fenced = cluster_fenced(cluster),
+        .lease = lease_valid(&view->lease, cluster, NOW),
+        .armed = view->guard_alive && view->guard_mode == WISH_PRIMARY && view->guard_kill_at_us > NOW,
+        .writable = view->pg.state == PG_PRIMARY,
+        .processes = view->pg.state != PG_STOPPED && view->pg.state != PG_ABSENT,
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(rules); i++) {
+        if (!rules[i].holds(&c)) {
+            tell(&c, rules[i].what, state);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Every state before every view: of the primary of old, the elected one, and a third. */
+static void no_plan_makes_a_second_writer(void)
+{
+    static struct cluster cluster;
+    static struct node_view view;
+    static struct node_plan plan;
+    uint32_t wrong = 0;
+
+    for (size_t state = 0; state < ARRAY_LEN(states); state++) {
+        states[state](&cluster);
+        for (int32_t node = A; node <= C; node++) {
+            for (uint64_t choices = 0; choices < VIEWS; choices++) {
+                choose_view(choices, &cluster, node, &view);
+                node_decide(&cluster, &view, NOW, &plan);
+                reached[plan.why]++;
+                wrong += !check_plan(&cluster, &view, &plan, state);
+            }
+        }
+    }
+    CU_ASSERT(wrong == 0);
+}
+
+/* Else the test above would prove little: the plans that matter were made. */
+static void the_walk_reaches_what_matters(void)
+{
+    static const enum why wanted[] = {
+        WHY_PAUSED,
+        WHY_FENCED_PRIMARY,
+        WHY_FENCED_STOPPED,
+        WHY_FENCED_DETACH,
+        WHY_FENCED_END,
+        WHY_FENCED_REPORTED,
+        WHY_SWITCHOVER_STOP,
+        WHY_SWITCHOVER_WAIT,
+        WHY_ELECTED_POSITION,
+        WHY_ELECTED_LEASE,
+        WHY_ELECTED_CONFIGURE,
+        WHY_ELECTED_PROMOTE,
+        WHY_ELECTED_START,
+        WHY_ELECTED_FAILED,
+        WHY_PROMOTED,
+        WHY_PRIMARY,
+        WHY_PRIMARY_NO_LEASE,
+        WHY_PRIMARY_NO_GUARD,
+        WHY_PRIMARY_DOWN,
+        WHY_PRIMARY_RESTART,
+        WHY_PRIMARY_CONFIGURE,
+        WHY_PRIMARY_ADOPT,
+        WHY_ROGUE,
+        WHY_STANDBY,
+        WHY_STANDBY_START,
+        WHY_STANDBY_COMPARE,
+        WHY_LAGGING,
+        WHY_DIRECTORY,
+        WHY_NO_DATA,
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
+        if (reached[wanted[i]] == 0)
+            printf("never reached: %s\n", why_name(wanted[i]));
+        CU_ASSERT(reached[wanted[i]] > 0);
+    }
+}
+
+static void look_at(const struct cluster *cluster, struct node_view *view, struct node_plan *plan)
+{
+    choose_view(0, cluster, view->node_id, view);
+    view->pg.state = PG_PRIMARY;
+    node_decide(cluster, view, NOW, plan);
+}
+
+/* R10: a restarted daemon has forgotten what was committed: it does nothing and leaves the guard alone. */
+static void nothing_is_done_before_hello(void)
+{
+    static struct cluster cluster;
+    static struct node_view view;
+    static struct node_plan plan;
+
+    for (size_t state = 0; state < ARRAY_LEN(states); state++) {
+        states[state](&cluster);
+        for (int32_t node = A; node <= C; node++) {
+            for (uint64_t choices = 0; choices < VIEWS; choices += 7) {
+                choose_view(choices, &cluster, node, &view);
+                view.hello = choices % 2;
+                view.raft_id += choices % 2; /* or it was admitted under another raft id since */
+                node_decide(&cluster, &view, NOW, &plan);
+                CU_ASSERT_FATAL(plan.action.kind == ACT_NONE && !plan.cancel && !plan.lease && plan.command_count == 0);
+                CU_ASSERT_FATAL(plan.guard == WISH_LEAVE && plan.fence.token.no == 0 && !plan.new_identity);
+            }
+        }
+    }
+}
+
+/* A restarted daemon's primary: its guard's page vouches for it until the first round is granted, and not for ever. */
+static void a_running_guard_vouches_for_a_restarted_daemon(void)
+{
+    static struct cluster cluster;
+    static struct node_view view = { .node_id = A };
+    static struct node_plan plan;
+
+    active(&cluster);
+    look_at(&cluster, &view, &plan);
+    CU_ASSERT(plan.action.kind == ACT_KILL && plan.why == WHY_PRIMARY_NO_LEASE);
+    view.guard_alive = true;
+    view.guard_mode = WISH_PRIMARY;
+    view.guard_kill_at_us = NOW + 1;
+    node_decide(&cluster, &view, NOW, &plan);
+    CU_ASSERT(plan.action.kind != ACT_KILL && plan.guard == WISH_LEAVE && plan.lease);
+    node_decide(&cluster, &view, NOW + 1, &plan);
+    CU_ASSERT(plan.action.kind == ACT_KILL);
+    view.lease.token = cluster.token; /* a lease that it had in this life, and lost */
+    view.lease.end_us = NOW;
+    node_decide(&cluster, &view, NOW, &plan);
+    CU_ASSERT(plan.action.kind == ACT_KILL);
+}
+
+/* 5.2: no majority in time: in good order while it still can, by force when it cannot. */
+static void the_holder_gives_up_before_the_guard_strikes(void)
+{
+    static struct cluster cluster;
+    static struct node_view view = { .node_id = A };
+    static struct node_plan plan;
+    bool gave_up = false;
+
+    active(&cluster);
+    look_at(&cluster, &view, &plan);
+    view.lease.token = cluster.token;
+    view.lease.end_us = NOW + 10 * SECOND;
+    view.guard_alive = true;
+    view.guard_mode = WISH_PRIMARY;
+    view.guard_kill_at_us = lease_kill_at_us(&view.lease, &cluster);
+    for (int64_t now_us = NOW; now_us < NOW + 11 * SECOND; now_us += 10000) {
+        node_decide(&cluster, &view, now_us, &plan);
+        if (plan.action.kind == ACT_STOP) {
+            CU_ASSERT(plan.trouble == TROUBLE_GIVING_UP);
+            CU_ASSERT(now_us + plan.action.stop_fast_us <= lease_kill_at_us(&view.lease, &cluster) ||
+                      plan.action.stop_fast_us == 0);
+            gave_up = gave_up || now_us < lease_kill_at_us(&view.lease, &cluster);
+        } else {
+            CU_ASSERT(now_us < lease_give_up_at_us(&view.lease, &cluster) || plan.action.kind == ACT_KILL);
+        }
+        CU_ASSERT(now_us < view.lease.end_us || plan.action.kind == ACT_KILL);
+    }
+    CU_ASSERT(gave_up);
+}
+
+static const struct unit_test tests[] = {
+    { "no plan of a member makes a second writer", no_plan_makes_a_second_writer },
+    { "that walk reaches the plans that matter", the_walk_reaches_what_matters },
+    { "nothing is done before HELLO is applied", nothing_is_done_before_hello },
+    { "a running guard vouches for a restarted daemon", a_running_guard_vouches_for_a_restarted_daemon },
+    { "the holder gives up before its guard strikes", the_holder_gives_up_before_the_guard_strikes },
+};
+const struct unit_suite suite_decide_node = UNIT_SUITE("decide_node", tests);
