@@ -125,6 +125,7 @@ static void ask_lease(struct manager *manager, int64_t now_us)
     bool healthy = node->pg.state == PG_PRIMARY && manager->node_plan.trouble == TROUBLE_NONE;
 
     lease_begin(&node->lease, cluster, node->node_id, node->start_no, healthy, now_us, &message.ask);
+    message.ask.lsn = node->pg.end;
     for (uint32_t i = 0; i < cluster->member_count; i++) {
         if (!cluster->members[i].voter)
             continue;
@@ -144,6 +145,11 @@ static void keep_lease(struct manager *manager, int64_t now_us)
             lease_drop(&node->lease);
     } else if (node->guard_alive && now_us >= lease_due_us(&node->lease, &manager->cluster)) {
         ask_lease(manager, now_us);
+    }
+    /* A lone voter has granted by now: no lease without an armed guard, not even until the next turn. */
+    if (manager->node_plan.guard == WISH_LEAVE && lease_valid(&node->lease, &manager->cluster, now_us)) {
+        manager->node_plan.guard = WISH_PRIMARY;
+        manager->node_plan.guard_kill_at_us = lease_kill_at_us(&node->lease, &manager->cluster);
     }
     note_lease(manager, now_us);
 }
@@ -333,8 +339,10 @@ static void state_moved(struct manager *manager, enum command_kind kind, int64_t
     if (manager->node.lease.token.no != 0 && !token_is(manager->node.lease.token, cluster->token))
         lease_drop(&manager->node.lease);
     /* A permission to start is a sign: the primary gets its time before it is suspected again. */
-    if (kind == COMMAND_PROMOTED || kind == COMMAND_RESTART || kind == COMMAND_FOUND)
+    if (kind == COMMAND_PROMOTED || kind == COMMAND_FOUND)
         manager->seen_lease_us = now_us;
+    if (kind == COMMAND_RESTART)
+        manager->seen_lease_us = now_us + (int64_t)cluster->policy.primary_start_timeout_ms * 1000;
 }
 
 void manager_apply(struct manager *manager, const uint8_t *bytes, size_t length, int64_t now_us)
@@ -407,6 +415,20 @@ static bool is_running(enum pg_state state)
     return state == PG_STARTING || state == PG_STANDBY || state == PG_PRIMARY;
 }
 
+static void note_replies(struct manager *manager, const struct pg_seen *seen, int64_t now_us)
+{
+    for (uint32_t i = 0; i < MEMBERS_MAX; i++) {
+        const struct walsender_seen *walsender = &seen->walsenders[i];
+        if (i >= seen->walsender_count) {
+            manager->replies[i].pid = 0;
+        } else if (manager->replies[i].pid != walsender->pid || manager->replies[i].replied_us != walsender->replied_us) {
+            manager->replies[i].pid = walsender->pid;
+            manager->replies[i].replied_us = walsender->replied_us;
+            manager->replies[i].at_us = now_us;
+        }
+    }
+}
+
 void manager_seen(struct manager *manager, const struct pg_seen *seen, int64_t now_us)
 {
     struct node_view *node = &manager->node;
@@ -433,6 +455,11 @@ void manager_seen(struct manager *manager, const struct pg_seen *seen, int64_t n
         node->running_since_us = 0;
     if (!runs || anew || seen->state != PG_PRIMARY)
         node->sync = (struct sync_progress){ 0 };
+    note_replies(manager, seen, now_us);
+    if (seen->state == PG_STANDBY)
+        node->pg_started_standby = true;
+    else if (!runs || anew)
+        node->pg_started_standby = false;
     node->pg = *seen;
     bool primary = seen->state == PG_PRIMARY && cluster_is_primary(&manager->cluster, node->node_id);
     if (!primary)
@@ -441,6 +468,9 @@ void manager_seen(struct manager *manager, const struct pg_seen *seen, int64_t n
         node->primary_since_us = now_us;
     if (primary) {
         sync_observe(&node->sync, &manager->cluster, seen);
+        /* A restarted daemon finds a server that it had closed to everybody else: it is still to be opened. */
+        if (seen->conf_present && seen->conf.agent_only && node->sync.settled == 0)
+            node->in_place = true;
         if (node->sync.settled == manager->cluster.demand_version)
             node->in_place = false;
     }
