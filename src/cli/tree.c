@@ -24,8 +24,8 @@ static const struct command standby_commands[] = {
       .brief = "copy a running server into this node's empty data directory",
       .more = "Needs -h (or a connection string in -d), not the daemon. Makes the replication slot of this node and "
               "leaves\n"
-              "the server stopped: raftmgrd starts it. --force replaces a data directory of a stopped server that is\n"
-              "there. Run it as the owner of the data directory.",
+              "the server stopped: raftmgrd starts it. --force moves the data directory of a stopped server\n"
+              "that is there aside. Run it as the owner of the data directory.",
       .run = run_standby_clone },
     { .name = "register",
       .takes = TAKES_CONFIG | TAKES(FORCE) | TAKES(TIMEOUT),

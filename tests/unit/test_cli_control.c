@@ -356,6 +356,21 @@ static void bad_configuration(void)
     CU_ASSERT_EQUAL(run.status, 1);
 }
 
+/* What can be refused without a server is refused before one is looked for. */
+static void clone_refusals(void)
+{
+    bool root = geteuid() == 0;
+
+    write_config("data");
+    RMCTL(NULL, "standby", "clone");
+    SAYS(root ? "ERROR: standby clone cannot be run as root\n" : "host name of the source node must be provided");
+    CU_ASSERT_EQUAL(run.status, 1);
+    write_config("witness");
+    RMCTL(NULL, "standby", "clone", "-h", "x");
+    SAYS(root ? "HINT: run it as the user that is to own the data directory\n" : "a witness has no data to clone");
+    CU_ASSERT_EQUAL(run.status, 1);
+}
+
 static const struct unit_test tests[] = {
     { "register: asked as documented, told in repmgr's words", registers },
     { "a refusal has its reason, its hint and repmgr's exit status", refusals },
@@ -365,6 +380,7 @@ static const struct unit_test tests[] = {
     { "cluster show and status --json", shows },
     { "no daemon, half an answer, nonsense", no_daemon },
     { "a daemon that does not answer", slow_daemon },
+    { "standby clone is refused where it cannot be meant", clone_refusals },
     { "a bad configuration is told in full", bad_configuration },
 };
 
