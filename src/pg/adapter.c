@@ -89,7 +89,6 @@ int pg_open(struct pg **ret, uv_loop_t *loop, const struct pg_config *config, co
     pg->pool.empty = all_closed;
     probe_begin(pg);
     act_begin(pg);
-    schema_begin(pg);
     *ret = pg;
     return 0;
 }

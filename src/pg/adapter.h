@@ -94,10 +94,7 @@ struct act {
 struct schema_run {
     bool running;
     struct conn *conn;
-    char *sql;
-    int code;
-    char text[TEXT_SIZE];
-    uv_timer_t later;
+    struct pg_schema *schema; /* ours while it runs */
 };
 
 struct pg {
@@ -190,7 +187,6 @@ void verb_slots(struct pg *pg);
 void verb_checkpoint(struct pg *pg);
 
 /* schema.c */
-void schema_begin(struct pg *pg);
 void schema_end(struct pg *pg);
 
 #endif
