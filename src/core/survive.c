@@ -82,8 +82,8 @@ static const char *no_successor(const struct view *view, uint32_t lost)
         if (i == lost || !holds(view, i))
             continue;
         holders[count++] = cluster->members[i].directory;
-        electable =
-            electable || is_primary(view, i) || (cluster->members[i].registered && cluster->members[i].priority > 0);
+        electable = electable || is_primary(view, i) ||
+                    (cluster->members[i].registered && cluster->members[i].priority > 0 && !cluster->members[i].manual);
     }
     if (!electable)
         return "nobody could become primary";

@@ -16,24 +16,19 @@ void status_put(json_t *object, const char *name, json_t *value)
     (void)json_object_set_new(object, name, value ? value : json_null());
 }
 
-void status_text(json_t *object, const char *name, const char *text)
+void status_put_text(json_t *object, const char *name, const char *text)
 {
     status_put(object, name, text ? json_string(text) : NULL);
 }
 
-void status_number(json_t *object, const char *name, int64_t number)
+void status_put_number(json_t *object, const char *name, int64_t number)
 {
     status_put(object, name, json_integer(number));
 }
 
-void status_flag(json_t *object, const char *name, bool flag)
+void status_put_flag(json_t *object, const char *name, bool flag)
 {
     status_put(object, name, json_boolean(flag));
-}
-
-void status_null(json_t *object, const char *name)
-{
-    status_put(object, name, NULL);
 }
 
 void status_say(json_t *list, const char *format, ...)
@@ -161,7 +156,7 @@ static void put_moment(json_t *object, const char *name, int64_t wall_us)
     char text[48];
 
     clock_wall_text(wall_us, text, sizeof text);
-    status_text(object, name, text);
+    status_put_text(object, name, text);
 }
 
 static const char *state_text(const struct status_facts *facts)
@@ -196,7 +191,7 @@ static void put_waiting(json_t *status, const struct status_facts *facts, const 
         text = "it was removed: empty its state directory, start it again, and register it with --force";
     else if (!facts->manager->node.hello)
         text = "the commit of its own start, for which it needs a Raft leader";
-    status_text(status, "waiting_for", text);
+    status_put_text(status, "waiting_for", text);
 }
 
 static json_t *cluster_part(const struct cluster *cluster)
@@ -205,10 +200,10 @@ static json_t *cluster_part(const struct cluster *cluster)
     char text[32];
 
     (void)snprintf(text, sizeof text, "%016" PRIx64, cluster->cluster_id);
-    status_text(part, "id", text);
+    status_put_text(part, "id", text);
     (void)snprintf(text, sizeof text, "%" PRIu64, cluster->system_identifier);
-    status_text(part, "system_identifier", text);
-    status_number(part, "epoch", cluster->epoch);
+    status_put_text(part, "system_identifier", text);
+    status_put_number(part, "epoch", cluster->epoch);
     return part;
 }
 
@@ -216,12 +211,12 @@ static json_t *node_part(const struct status_facts *facts)
 {
     json_t *part = json_object();
 
-    status_number(part, "node_id", facts->settings->node_id);
-    status_text(part, "node_name", facts->settings->node_name);
-    status_text(part, "kind", facts->settings->node_kind == NODE_WITNESS ? "witness" : "data");
-    status_number(part, "start_no", (int64_t)facts->identity->start_no);
-    status_flag(part, "hello_applied", facts->manager->node.hello);
-    status_text(part, "daemon_version", RAFTMGR_VERSION);
+    status_put_number(part, "node_id", facts->settings->node_id);
+    status_put_text(part, "node_name", facts->settings->node_name);
+    status_put_text(part, "kind", facts->settings->node_kind == NODE_WITNESS ? "witness" : "data");
+    status_put_number(part, "start_no", (int64_t)facts->identity->start_no);
+    status_put_flag(part, "hello_applied", facts->manager->node.hello);
+    status_put_text(part, "daemon_version", RAFTMGR_VERSION);
     return part;
 }
 
@@ -243,10 +238,10 @@ static json_t *raft_part(const struct status_facts *facts)
     const struct member *leader = cluster_member_by_raft(&manager->cluster, manager->lead.raft.leader_id);
     json_t *part = json_object();
 
-    status_number(part, "leader", leader ? leader->node_id : 0);
-    status_number(part, "term", (int64_t)facts->term);
-    status_number(part, "commit_index", (int64_t)facts->commit_index);
-    status_number(part, "applied_index", (int64_t)facts->applied_index);
+    status_put_number(part, "leader", leader ? leader->node_id : 0);
+    status_put_number(part, "term", (int64_t)facts->term);
+    status_put_number(part, "commit_index", (int64_t)facts->commit_index);
+    status_put_number(part, "applied_index", (int64_t)facts->applied_index);
     status_put(part, "voters", servers_of(manager, RAFT_ROLE_VOTER));
     status_put(part, "learners", servers_of(manager, RAFT_ROLE_LEARNER));
     return part;
@@ -278,14 +273,14 @@ static json_t *primary_part(const struct status_facts *facts)
         json_decref(part);
         return NULL;
     }
-    status_number(part, "node_id", primary->node_id);
-    status_text(part, "node_name", member ? member->name : "");
-    status_number(part, "token", (int64_t)primary->token.no);
-    status_number(part, "timeline", primary->timeline.no);
-    status_text(part, "phase", phase_text(facts));
+    status_put_number(part, "node_id", primary->node_id);
+    status_put_text(part, "node_name", member ? member->name : "");
+    status_put_number(part, "token", (int64_t)primary->token.no);
+    status_put_number(part, "timeline", primary->timeline.no);
+    status_put_text(part, "phase", phase_text(facts));
     put_moment(part, "since", primary->since_us);
-    status_number(part, "since_ms",
-                  facts->wall_us > primary->since_us ? (facts->wall_us - primary->since_us) / 1000 : 0);
+    status_put_number(part, "since_ms",
+                      facts->wall_us > primary->since_us ? (facts->wall_us - primary->since_us) / 1000 : 0);
     return part;
 }
 
@@ -295,13 +290,13 @@ static json_t *guard_part(const struct status_facts *facts)
     json_t *part = json_object();
     bool armed = facts->guard_armed && node->guard_mode == WISH_PRIMARY;
 
-    status_flag(part, "armed", armed);
+    status_put_flag(part, "armed", armed);
     status_put(part, "pid", facts->guard_pid ? json_integer(facts->guard_pid) : NULL);
     status_put(part, "kill_in_ms",
                armed && node->guard_kill_at_us > facts->now_us
                    ? json_integer((node->guard_kill_at_us - facts->now_us) / 1000)
                    : NULL);
-    status_text(part, "problem", facts->guard_attached ? NULL : "there is no guard: this node may hold no lease");
+    status_put_text(part, "problem", facts->guard_attached ? NULL : "there is no guard: this node may hold no lease");
     return part;
 }
 
@@ -322,12 +317,12 @@ static json_t *demands_part(const struct status_facts *facts)
             if (member)
                 (void)json_array_append_new(members, json_integer(member->node_id));
         }
-        status_number(part, "version", (int64_t)demand->version);
-        status_number(part, "token", (int64_t)demand->token.no);
-        status_number(part, "k", demand->k);
+        status_put_number(part, "version", (int64_t)demand->version);
+        status_put_number(part, "token", (int64_t)demand->token.no);
+        status_put_number(part, "k", demand->k);
         status_put(part, "members", members);
-        status_flag(part, "in_effect",
-                    i < cluster->demand_count || (report && report->demand_settled == demand->version));
+        status_put_flag(part, "in_effect",
+                        i < cluster->demand_count || (report && report->demand_settled == demand->version));
         (void)json_array_append_new(list, part);
     }
     return list;
@@ -341,10 +336,10 @@ static json_t *history_part(const struct cluster *cluster)
         const struct record *record = &cluster->records[(i - 1) % RECORDS_MAX];
         json_t *part = json_object();
         put_moment(part, "at", record->wall_us);
-        status_text(part, "event", record->event);
-        status_number(part, "node_id", record->node_id);
-        status_number(part, "token", (int64_t)record->token.no);
-        status_text(part, "text", record->text[0] ? record->text : NULL);
+        status_put_text(part, "event", record->event);
+        status_put_number(part, "node_id", record->node_id);
+        status_put_number(part, "token", (int64_t)record->token.no);
+        status_put_text(part, "text", record->text[0] ? record->text : NULL);
         (void)json_array_append_new(list, part);
     }
     return list;
@@ -388,13 +383,13 @@ json_t *status_json(const struct status_facts *facts)
     struct lead_plan plan;
 
     status_plan(facts, &plan);
-    status_number(status, "version", VERSION_OF_FORMAT);
+    status_put_number(status, "version", VERSION_OF_FORMAT);
     put_moment(status, "at", facts->wall_us);
-    status_text(status, "state", state);
+    status_put_text(status, "state", state);
     put_waiting(status, facts, state);
-    status_flag(status, "writable", founded && status_writable(facts));
-    status_flag(status, "paused", founded && cluster->pause != PAUSE_OFF);
-    status_number(status, "seen_by", founded ? facts->settings->node_id : 0);
+    status_put_flag(status, "writable", founded && status_writable(facts));
+    status_put_flag(status, "paused", founded && cluster->pause != PAUSE_OFF);
+    status_put_number(status, "seen_by", founded ? facts->settings->node_id : 0);
     status_put(status, "problems", problems_part(facts, &plan));
     status_put(status, "cluster", founded ? cluster_part(cluster) : NULL);
     status_put(status, "node", node_part(facts));

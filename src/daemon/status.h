@@ -37,10 +37,9 @@ json_t *status_json(const struct status_facts *facts);
  */
 
 /* Puts a text, a number or null under a name. */
-void status_text(json_t *object, const char *name, const char *text); /* NULL: null */
-void status_number(json_t *object, const char *name, int64_t number);
-void status_flag(json_t *object, const char *name, bool flag);
-void status_null(json_t *object, const char *name);
+void status_put_text(json_t *object, const char *name, const char *text); /* NULL: null */
+void status_put_number(json_t *object, const char *name, int64_t number);
+void status_put_flag(json_t *object, const char *name, bool flag);
 void status_put(json_t *object, const char *name, json_t *value); /* takes value over; NULL: null */
 /* Appends a text to a list. */
 void status_say(json_t *list, const char *format, ...) PRINTF_LIKE(2, 3);

@@ -154,23 +154,23 @@ static void put_registered(json_t *part, const struct status_facts *facts, const
     bool witness = member->kind == NODE_WITNESS;
     char conninfo[CONNINFO_SIZE];
 
-    status_number(part, "node_id", member->node_id);
-    status_text(part, "node_name", member->name);
-    status_text(part, "kind", witness ? "witness" : "data");
-    status_text(part, "location", member->location);
-    status_number(part, "priority", witness ? 0 : member->priority);
-    status_text(part, "role",
-                witness                                       ? "witness"
-                : member->node_id == cluster->primary.node_id ? "primary"
-                                                              : "standby");
-    status_text(part, "raft", raft_text(manager, member));
-    status_flag(part, "registered", member->registered);
-    status_flag(part, "active", publish_active(manager, member, facts->now_us));
-    status_text(part, "address", member->address);
+    status_put_number(part, "node_id", member->node_id);
+    status_put_text(part, "node_name", member->name);
+    status_put_text(part, "kind", witness ? "witness" : "data");
+    status_put_text(part, "location", member->location);
+    status_put_number(part, "priority", witness ? 0 : member->priority);
+    status_put_text(part, "role",
+                    witness                                       ? "witness"
+                    : member->node_id == cluster->primary.node_id ? "primary"
+                                                                  : "standby");
+    status_put_text(part, "raft", raft_text(manager, member));
+    status_put_flag(part, "registered", member->registered);
+    status_put_flag(part, "active", publish_active(manager, member, facts->now_us));
+    status_put_text(part, "address", member->address);
     (void)text_copy(conninfo, sizeof conninfo, member->conninfo);
     if (witness)
         publish_witness_conninfo(cluster, conninfo);
-    status_text(part, "conninfo", conninfo[0] ? conninfo : NULL);
+    status_put_text(part, "conninfo", conninfo[0] ? conninfo : NULL);
 }
 
 static void put_postgres(json_t *part, const struct status_facts *facts, const struct member *member,
@@ -187,30 +187,31 @@ static void put_postgres(json_t *part, const struct status_facts *facts, const s
     bool own = member->raft_id == facts->manager->node.raft_id;
     char text[32];
 
-    status_text(part, "pg",
-                member->kind == NODE_WITNESS ? NULL : pg_state_name(known && fresh ? report->pg_state : PG_UNKNOWN));
+    status_put_text(part, "pg",
+                    member->kind == NODE_WITNESS ? NULL
+                                                 : pg_state_name(known && fresh ? report->pg_state : PG_UNKNOWN));
     status_put(part, "answering",
                member->kind == NODE_WITNESS ? NULL : json_boolean(known && fresh && report->pg_answering));
     status_put(part, "timeline", known && report->timeline.no ? json_integer(report->timeline.no) : NULL);
     if (known)
         (void)snprintf(text, sizeof text, "%" PRIX64 "/%" PRIX64, report->end.at >> 32, report->end.at & UINT32_MAX);
-    status_text(part, "lsn", known && report->end.at ? text : NULL);
+    status_put_text(part, "lsn", known && report->end.at ? text : NULL);
     status_put(part, "lag_bytes", known && standby ? lag_bytes(above, report, walsender) : NULL);
     status_put(part, "lag_ms",
                known && fresh && standby && report->receiver_streaming ? json_integer(report->replay_lag_us / 1000)
                                                                        : NULL);
-    status_number(part, "upstream", known && fresh && standby ? report->upstream : 0);
-    status_flag(part, "streaming", known && fresh && standby && report->receiver_streaming);
-    status_text(part, "attached",
-                walsender < 0                            ? NULL
-                : above->walsenders[walsender].streaming ? "streaming"
-                                                         : "catchup");
-    status_flag(part, "synchronous",
-                standby && demand && demand->k > 0 && member->directory.no != 0 &&
-                    demand_names(demand, member->directory));
+    status_put_number(part, "upstream", known && fresh && standby ? report->upstream : 0);
+    status_put_flag(part, "streaming", known && fresh && standby && report->receiver_streaming);
+    status_put_text(part, "attached",
+                    walsender < 0                            ? NULL
+                    : above->walsenders[walsender].streaming ? "streaming"
+                                                             : "catchup");
+    status_put_flag(part, "synchronous",
+                    standby && demand && demand->k > 0 && member->directory.no != 0 &&
+                        demand_names(demand, member->directory));
     (void)snprintf(text, sizeof text, "repmgr_slot_%d", member->node_id);
-    status_text(part, "slot", member->kind == NODE_DATA ? text : NULL);
-    status_flag(part, "replay_paused", own && facts->manager->node.pg.replay_paused);
+    status_put_text(part, "slot", member->kind == NODE_DATA ? text : NULL);
+    status_put_flag(part, "replay_paused", own && facts->manager->node.pg.replay_paused);
 }
 
 static json_t *member_part(const struct status_facts *facts, const struct member *member)
@@ -225,17 +226,17 @@ static json_t *member_part(const struct status_facts *facts, const struct member
     json_t *part = json_object();
 
     put_registered(part, facts, member);
-    status_text(part, "state", member_state(cluster, member, fresh));
-    status_flag(part, "reachable", fresh != NULL);
+    status_put_text(part, "state", member_state(cluster, member, fresh));
+    status_put_flag(part, "reachable", fresh != NULL);
     status_put(part, "age_ms", report ? json_integer(age_us / 1000) : NULL);
     put_postgres(part, facts, member, report, fresh != NULL);
     status_put(part, "start_no", report ? json_integer((json_int_t)report->start_no) : NULL);
     status_put(part, "applied_index", report ? json_integer((json_int_t)report->applied) : NULL);
-    status_text(part, "daemon_version", own ? RAFTMGR_VERSION : NULL);
+    status_put_text(part, "daemon_version", own ? RAFTMGR_VERSION : NULL);
     bool leased = member->node_id == cluster->primary.node_id && status_leased(facts, &left_us);
     status_put(part, "lease_left_ms", leased ? json_integer(left_us / 1000) : NULL);
     status_put(part, "guard_armed", member->kind == NODE_DATA && fresh ? json_boolean(fresh->guard_armed) : NULL);
-    status_text(part, "action", acting ? act_name(fresh->acting) : NULL);
+    status_put_text(part, "action", acting ? act_name(fresh->acting) : NULL);
     status_put(part, "problems", member_problems(facts, member, report, age_us));
     return part;
 }
@@ -273,10 +274,10 @@ static json_t *grant(int32_t node_id, bool granted, int64_t left_us, const char 
 {
     json_t *part = json_object();
 
-    status_number(part, "node_id", node_id);
-    status_flag(part, "granted", granted);
+    status_put_number(part, "node_id", node_id);
+    status_put_flag(part, "granted", granted);
     status_put(part, "left_ms", left_us > 0 ? json_integer(left_us / 1000) : NULL);
-    status_text(part, "why", why);
+    status_put_text(part, "why", why);
     return part;
 }
 
@@ -322,11 +323,11 @@ json_t *status_lease(const struct status_facts *facts)
     int64_t left_us = 0;
     json_t *part = json_object();
 
-    status_number(part, "node_id", cluster->primary.node_id);
-    status_number(part, "token", (int64_t)cluster->primary.token.no);
-    status_flag(part, "valid", status_leased(facts, &left_us));
-    status_number(part, "left_ms", left_us / 1000);
-    status_flag(part, "endless", cluster->pause == PAUSE_ON);
+    status_put_number(part, "node_id", cluster->primary.node_id);
+    status_put_number(part, "token", (int64_t)cluster->primary.token.no);
+    status_put_flag(part, "valid", status_leased(facts, &left_us));
+    status_put_number(part, "left_ms", left_us / 1000);
+    status_put_flag(part, "endless", cluster->pause == PAUSE_ON);
     status_put(part, "grants", grants(facts));
     return part;
 }

@@ -111,12 +111,12 @@ json_t *status_operation(const struct status_facts *facts, const struct lead_pla
         return NULL;
     json_t *part = json_object();
     clock_wall_text(operation->since_us, moment, sizeof moment);
-    status_text(part, "kind", switchover ? "switchover" : "failover");
-    status_text(part, "phase", elected ? "promoting" : switchover ? "stopping" : "fenced");
-    status_number(part, "node_id", elected ? cluster->primary.node_id : switchover ? operation->to : 0);
-    status_number(part, "from", operation->from);
-    status_text(part, "since", moment);
-    status_number(part, "since_ms", since_ms);
+    status_put_text(part, "kind", switchover ? "switchover" : "failover");
+    status_put_text(part, "phase", elected ? "promoting" : switchover ? "stopping" : "fenced");
+    status_put_number(part, "node_id", elected ? cluster->primary.node_id : switchover ? operation->to : 0);
+    status_put_number(part, "from", operation->from);
+    status_put_text(part, "since", moment);
+    status_put_number(part, "since_ms", since_ms);
     status_put(part, "deadline_ms",
                switchover && operation->timeout_ms > since_ms ? json_integer(operation->timeout_ms - since_ms) : NULL);
     status_put(part, "waiting_for", waiting_for(facts, plan));
@@ -146,6 +146,8 @@ static const char *unfit(const struct status_facts *facts, const struct member *
         return verdict_text(VERDICT_DIRECTORY);
     if (!report->following || !report->receiver_streaming)
         return "does not stream from the primary";
+    if (member->manual)
+        return verdict_text(VERDICT_MANUAL);
     return member->priority == 0 ? verdict_text(VERDICT_PRIORITY) : NULL;
 }
 
@@ -212,9 +214,9 @@ json_t *status_candidates(const struct status_facts *facts, const struct lead_pl
             rank += wins;
         }
         json_t *part = json_object();
-        status_number(part, "node_id", members[i]->node_id);
-        status_number(part, "rank", why[i] ? 0 : rank);
-        status_text(part, "why", why[i]);
+        status_put_number(part, "node_id", members[i]->node_id);
+        status_put_number(part, "rank", why[i] ? 0 : rank);
+        status_put_text(part, "why", why[i]);
         (void)json_array_append_new(list, part);
     }
     return list;
@@ -232,7 +234,7 @@ json_t *status_survivable(const struct status_facts *facts)
     for (uint32_t i = 0; i < cluster->member_count; i++)
         heard[i].report = status_report(facts, &cluster->members[i], &heard[i].age_us);
     bool survives = survive_one_more(cluster, heard, why);
-    status_flag(part, "one_more_failure", survives);
-    status_text(part, "why", survives ? NULL : why);
+    status_put_flag(part, "one_more_failure", survives);
+    status_put_text(part, "why", survives ? NULL : why);
     return part;
 }
