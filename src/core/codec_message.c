@@ -74,6 +74,7 @@ static void walk_report(struct walk *walk, struct report *report)
     walk_bool(walk, &report->want_primary_data);
     walk_instance(walk, report);
     walk_as_primary(walk, report);
+    walk_lsn(walk, &report->primary_lsn);
     walk_i64(walk, &report->primary_seen_us);
     walk_fence(walk, &report->fence);
     WALK_ENUM(walk, &report->acting, ACT_CHECKPOINT);
@@ -88,6 +89,7 @@ static void walk_lease_ask(struct walk *walk, struct lease_ask *ask)
     walk_u64(walk, &ask->incarnation);
     walk_u64(walk, &ask->round);
     walk_i64(walk, &ask->length_us);
+    walk_lsn(walk, &ask->lsn);
     walk_bool(walk, &ask->healthy);
 }
 

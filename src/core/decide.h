@@ -59,6 +59,7 @@ struct node_view {
     uint64_t checkpointed_for;     /* operation.at of the switchover whose checkpoint is done */
     int64_t primary_since_us;      /* seen as the running primary of the current token since; 0: it is not */
     struct token diverged_under;   /* compared with this token's primary: its WAL is not on that history */
+    bool pg_started_standby;       /* the running server has been seen as a standby */
     bool in_place;                 /* started in place, and k of S have not flushed the recovered end of WAL yet */
     int64_t running_since_us;      /* PostgreSQL seen running without a break since; 0: not running */
     bool want_primary_data;        /* the leader asks the replaced primary for its end of WAL */
@@ -120,6 +121,8 @@ struct lead_view {
     int64_t proposed_at_us;          /* newest decision proposed and not yet seen applied; 0: none */
     uint64_t proposed_version;       /* cluster version at that time */
     int64_t transfer_at_us;          /* last hand-over tried */
+    uint64_t primary_applied;        /* newest version that the primary's daemon has applied */
+    int64_t behind_since_us;         /* it lacks entries, and has applied none, since; 0: it does not */
     int64_t trouble_since_us;        /* the primary reports trouble since; 0: it does not */
     int64_t shorter_since_us;        /* the primary renews by the shorter lease since; 0: it does not */
     uint32_t failed_mask;            /* members (by index) whose election failed while this operation is open */
@@ -142,6 +145,8 @@ struct lead_plan {
 
 void lead_decide(const struct cluster *cluster, const struct lead_view *view, int64_t now_us, struct lead_plan *plan);
 
+/* The primary has applied the last change of the voters and renewed its lease by it: the next may come (R11). */
+bool lead_voters_settled(const struct cluster *cluster, const struct lead_view *view);
 /* A number that changes with the set of slots that this node should have. */
 uint64_t node_slots(const struct cluster *cluster, int32_t node_id);
 /* This server's WAL is of a timeline that the applied state has not reserved (R26). */

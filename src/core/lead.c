@@ -215,6 +215,8 @@ static bool watch_primary(struct lead_turn *turn)
     bool own = turn->cluster->primary.node_id == view->node_id;
     int64_t silent_us = index < turn->cluster->member_count && view->heard[index].report ? view->heard[index].age_us
                                                                                        : turn->now_us - view->leader_since_us;
+    if (view->behind_since_us != 0 && turn->now_us - view->behind_since_us > silent_us)
+        silent_us = turn->now_us - view->behind_since_us;
     if (own || silent_us < lead_failure_us(turn) / 2)
         return false;
     uint64_t other = who_reaches_primary(turn);
@@ -247,14 +249,13 @@ static void change_raft(struct lead_turn *turn, const struct member *member, uin
     lead_because(turn, WHY_MEMBERSHIP, NULL);
 }
 
-/* The primary has applied the last change of the voters and renewed its lease by it (R11). */
-static bool change_settled(const struct lead_turn *turn)
+bool lead_voters_settled(const struct cluster *cluster, const struct lead_view *view)
 {
-    uint32_t index = lead_index(turn, turn->cluster->primary.node_id);
-    const struct report *report = lead_fresh(turn, index);
+    struct lead_turn turn = { .cluster = cluster, .view = view };
+    const struct report *report = lead_fresh(&turn, lead_index(&turn, cluster->primary.node_id));
 
-    return turn->cluster->operation.kind == OPERATION_NONE && report && report->lease_valid &&
-           report->lease_config == turn->cluster->config_version;
+    return cluster->operation.kind == OPERATION_NONE && report && report->lease_valid &&
+           report->lease_config == cluster->config_version;
 }
 
 /* Raft's servers follow the members table: learners first, voters when registered; who is no member leaves. */
@@ -271,11 +272,11 @@ static bool keep_members(struct lead_turn *turn)
             change_raft(turn, member, member->raft_id, RAFT_ROLE_LEARNER);
             return true;
         }
-        if (role == RAFT_ROLE_LEARNER && member->registered && lead_fresh(turn, i) && change_settled(turn)) {
+        if (role == RAFT_ROLE_LEARNER && member->registered && lead_fresh(turn, i) && lead_voters_settled(turn->cluster, turn->view)) {
             change_raft(turn, member, member->raft_id, RAFT_ROLE_VOTER);
             return true;
         }
-        if (role == RAFT_ROLE_VOTER && member->registered && !member->voter && change_settled(turn)) {
+        if (role == RAFT_ROLE_VOTER && member->registered && !member->voter && lead_voters_settled(turn->cluster, turn->view)) {
             struct command *command = lead_propose(turn, COMMAND_VOTER);
             command->node_id = member->node_id;
             command->flag = true;
@@ -366,10 +367,24 @@ static bool lower_lease_max(struct lead_turn *turn)
     return true;
 }
 
+/* In a pause nobody is replaced; a primary whose server was restarted by hand may go on where it was. */
+static bool paused_restart(struct lead_turn *turn)
+{
+    const struct report *report = lead_fresh(turn, lead_index(turn, turn->cluster->primary.node_id));
+
+    if (!report || report->pg_state != PG_STOPPED || !token_is(report->token, turn->cluster->token) ||
+        report->applied < turn->cluster->primary.permitted_at ||
+        (report->trouble != TROUBLE_STOPPED && report->trouble != TROUBLE_DOWN) ||
+        !directory_is(report->directory, turn->cluster->primary.directory))
+        return false;
+    restart_in_place(turn, report);
+    return true;
+}
+
 static void lead_idle(struct lead_turn *turn)
 {
     if (turn->cluster->pause == PAUSE_ON) {
-        if (!keep_members(turn))
+        if (!paused_restart(turn) && !keep_members(turn) && !keep_demands(turn))
             lead_because(turn, WHY_PAUSED, NULL);
         return;
     }

@@ -116,8 +116,9 @@ static void fenced(struct lead_turn *turn)
     char missing[TEXT_SIZE];
     struct lsn async_lsn = { 0 };
 
+    /* Where nobody knows how far the primary had come the lag rule has nothing to go by: then only its own data will do. */
     if (lead_async(cluster))
-        async_lsn = (struct lsn){ turn->view->primary_lsn.at ? turn->view->primary_lsn.at : 1 };
+        async_lsn = turn->view->primary_lsn;
     candidate_rank(cluster, turn->view->heard, cluster->token, 0, turn->view->failed_mask, async_lsn, &plan->ranking);
     plan->ranked = true;
     plan->want_primary_data = plan->ranking.want_primary_data &&
@@ -153,6 +154,8 @@ static void elected(struct lead_turn *turn)
         lead_fence(turn, WHY_WINNER_FAILED, "the winner fell silent");
     else if (winner && waited_us > 5 * patience_us + 10000000 && !winner->lease_valid)
         lead_fence(turn, WHY_WINNER_FAILED, "the winner got no lease");
+    else if (waited_us > 5 * patience_us + 60000000)
+        lead_fence(turn, WHY_WINNER_FAILED, "the winner did not promote in time");
     else
         lead_because(turn, WHY_WINNER_WORKS, winner ? winner->waiting : NULL);
 }

@@ -196,7 +196,7 @@ static void primary_running(struct node_turn *turn)
         return;
     }
     if (turn->cluster->pause == PAUSE_ON) {
-        node_because(turn, WHY_PAUSED, NULL);
+        keep_primary(turn);
         return;
     }
     if (node_lease_missed(turn)) {

@@ -76,6 +76,7 @@ struct report {
         struct lsn flushed;
     } walsenders[MEMBERS_MAX];
 
+    struct lsn primary_lsn;  /* the holder's LSN in the newest round of the current token that was heard */
     int64_t primary_seen_us; /* age of the last lease round of a healthy holder of the current token; -1: never */
     struct fence_report fence;
 
@@ -90,6 +91,7 @@ struct lease_ask {
     uint64_t incarnation; /* start number of the holder's daemon */
     uint64_t round;
     int64_t length_us;
+    struct lsn lsn; /* the holder's end of WAL: what the lag rule of `durability = async` goes by */
     bool healthy; /* PostgreSQL runs and answers: the round is a sign of life of the primary, not of the daemon alone */
 };
 

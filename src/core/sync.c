@@ -166,6 +166,10 @@ void sync_observe(struct sync_progress *progress, const struct cluster *cluster,
             (progress->checkpoint_needed && !progress->checkpoint_done))
             return;
         progress->effective = true;
+        return;
+    }
+    /* A position from a later look than the one that showed the effect: nothing released before lies above it. */
+    if (progress->position.at == 0) {
         progress->position = seen->end;
         return;
     }

@@ -24,7 +24,8 @@ struct identity {
     uint32_t epoch;
     uint64_t system_identifier;
     uint64_t start_no; /* of this life */
-    bool founder;      /* began the cluster, FOUND may still have to be committed */
+    bool founder;      /* begins the cluster: FOUND is not committed yet */
+    bool begun;        /* the Raft log has held the cluster's state: without it this raft id is used up (R19) */
 };
 
 struct api;

@@ -112,6 +112,7 @@ static int read_member(struct daemon *daemon, struct err *err)
     char text[IDENTITY_BYTES_MAX];
     uint64_t epoch = 0;
     uint64_t founder = 0;
+    uint64_t begun = 0;
     struct identity identity = { 0 };
 
     int failed = path_in(path, sizeof path, daemon->settings.state_directory, "member", err);
@@ -132,12 +133,13 @@ static int read_member(struct daemon *daemon, struct err *err)
         return failed;
     if (!find_number(text, "cluster", &identity.cluster_id) || !find_number(text, "raft_id", &identity.raft_id) ||
         !find_number(text, "epoch", &epoch) || !find_number(text, "system", &identity.system_identifier) ||
-        !find_number(text, "founder", &founder))
+        !find_number(text, "founder", &founder) || !find_number(text, "begun", &begun))
         return err_set(err, ERR_CORRUPT,
                        "'%s' is damaged: this node must be admitted anew; empty '%s' and run "
                        "'rmctl standby register --force'", path, daemon->settings.state_directory);
     identity.epoch = (uint32_t)epoch;
     identity.founder = founder != 0;
+    identity.begun = begun != 0;
     daemon->identity = identity;
     return 0;
 }
@@ -163,9 +165,9 @@ int identity_save(struct daemon *daemon, const struct identity *identity, struct
         return failed;
     int length = snprintf(text, sizeof text,
                           "cluster %" PRIx64 "\nraft_id %" PRIx64 "\nepoch %" PRIx32 "\nsystem %" PRIx64
-                          "\nfounder %x\n",
+                          "\nfounder %x\nbegun %x\n",
                           identity->cluster_id, identity->raft_id, identity->epoch, identity->system_identifier,
-                          identity->founder ? 1u : 0u);
+                          identity->founder ? 1u : 0u, identity->begun ? 1u : 0u);
     failed = file_replace(path, text, (size_t)length, 0600, err);
     if (!failed)
         daemon->identity = *identity;

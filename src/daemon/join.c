@@ -271,6 +271,9 @@ static void admit_node(struct daemon *daemon, struct net_reply *reply, struct co
     command->expect = daemon->manager.cluster.config_version;
     if (!slot) {
         reply_json(reply, json_pack("{s:s}", "error", "too many nodes ask for admission at once: try again"));
+    } else if (command->flag && !lead_voters_settled(&daemon->manager.cluster, &daemon->manager.lead)) {
+        reply_json(reply, json_pack("{s:s}", "error",
+                                    "the primary has not renewed its lease by the last change of the voters: try again"));
     } else if (!acceptable(daemon, command, reason)) {
         reply_json(reply, json_pack("{s:s}", "error", reason));
     } else if (manager_submit(&daemon->manager, command, now_us, NULL) < 0) {
@@ -372,10 +375,25 @@ static void propose_found(struct daemon *daemon, int64_t now_us)
     (void)manager_submit(&daemon->manager, &found, now_us, NULL);
 }
 
+/* The log holds the state now: from here on an empty log means that it was lost, and founding is over for good. */
+static void note_begun(struct daemon *daemon)
+{
+    struct identity identity = daemon->identity;
+    struct err err = { 0 };
+
+    if (identity.begun || daemon->manager.cluster.cluster_id == 0)
+        return;
+    identity.begun = true;
+    identity.founder = false;
+    if (identity_save(daemon, &identity, &err) < 0)
+        daemon_event(daemon, EVENT_CONFIG_NOTICE, "text=\"%s\"", err.text);
+}
+
 void join_turn(struct daemon *daemon, int64_t now_us)
 {
     if (!daemon->consensus)
         return;
+    note_begun(daemon);
     propose_found(daemon, now_us);
     answer_pending(daemon, now_us);
 }

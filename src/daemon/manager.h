@@ -47,6 +47,14 @@ struct manager {
     int64_t command_at_us;      /* when this member last sent a proposal of its own */
     uint64_t command_version;   /* cluster version at that time */
     int64_t seen_lease_us;      /* when a healthy holder's round of the current token was last received; 0: never */
+    struct lsn seen_lsn;        /* in that round */
+    struct token seen_token;    /* under which it was */
+    struct token lsn_token;     /* the token that lead.primary_lsn is about */
+    struct {
+        int32_t pid;
+        int64_t replied_us;     /* as the server shows it */
+        int64_t at_us;          /* when it last changed */
+    } replies[MEMBERS_MAX];     /* of the walsenders of this node's server */
     int64_t started_us;
     enum pg_state pg_state;     /* last logged */
     bool lease_logged;

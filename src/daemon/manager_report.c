@@ -5,6 +5,7 @@
 #include "daemon/manager_parts.h"
 
 #define REPORTS_PER_TIMEOUT 8
+#define REPLY_PATIENCE_US 2500000 /* standbys reply every second (wal_receiver_status_interval) */
 
 /* -- taking in ---------------------------------------------------------------------------------------------------- */
 
@@ -48,8 +49,11 @@ void manager_answer_lease(struct manager *manager, uint64_t from_raft_id, const 
 
     message.reply = lease_voter_answer(&manager->voter, &manager->cluster, manager->node.node_id, manager->node.hello,
                                        ask, now_us);
-    if (message.reply.granted && ask->healthy)
+    if (message.reply.granted && ask->healthy) {
         manager->seen_lease_us = now_us;
+        manager->seen_lsn = ask->lsn;
+        manager->seen_token = ask->token;
+    }
     if (from_raft_id == manager->node.raft_id)
         lease_take(&manager->node.lease, &manager->cluster, manager->node.start_no, &message.reply);
     else
@@ -142,8 +146,28 @@ static void note_primary(struct manager *manager, const struct report *report, i
         lead->shorter_since_us = 0;
     else if (lead->shorter_since_us == 0)
         lead->shorter_since_us = now_us;
-    if (report && report->lease_valid && report->pg_state == PG_PRIMARY)
-        lead->primary_lsn = report->end;
+    if (!report || report->applied > lead->primary_applied) {
+        lead->primary_applied = report ? report->applied : 0;
+        lead->behind_since_us = 0;
+    }
+    if (report && report->applied >= manager->cluster.version)
+        lead->behind_since_us = 0;
+    else if (lead->behind_since_us == 0)
+        lead->behind_since_us = now_us;
+}
+
+/* The newest LSN that any voter heard of the holder that is, or was, replaced. */
+static void note_lsn(struct manager *manager)
+{
+    struct lead_view *lead = &manager->lead;
+
+    if (!token_is(manager->lsn_token, manager->cluster.primary.token)) {
+        manager->lsn_token = manager->cluster.primary.token;
+        lead->primary_lsn = (struct lsn){ 0 };
+    }
+    for (uint32_t i = 0; i < manager->cluster.member_count; i++)
+        if (lead->heard[i].report && manager->cluster.members[i].voter)
+            lead->primary_lsn = lsn_max(lead->primary_lsn, lead->heard[i].report->primary_lsn);
 }
 
 void manager_link_leader(struct manager *manager, int64_t now_us)
@@ -154,6 +178,7 @@ void manager_link_leader(struct manager *manager, int64_t now_us)
     manager_build_report(manager, now_us);
     link_heard(manager, now_us);
     lead->primary_seen_us = manager->seen_lease_us;
+    note_lsn(manager);
     for (uint32_t i = 0; i < cluster->member_count; i++)
         if (cluster->members[i].node_id == cluster->primary.node_id)
             note_primary(manager, lead->heard[i].report, now_us);
@@ -170,7 +195,20 @@ void manager_link_leader(struct manager *manager, int64_t now_us)
 
 /* -- telling ------------------------------------------------------------------------------------------------------ */
 
-static void report_postgres(struct manager *manager, struct report *report)
+/* A walsender whose standby is gone says "streaming" until wal_sender_timeout; its replies tell sooner. */
+static bool replies(const struct manager *manager, int32_t pid, int64_t now_us)
+{
+    int64_t patience_us = (int64_t)manager->cluster.policy.failure_timeout_ms * 1000;
+
+    if (patience_us < REPLY_PATIENCE_US)
+        patience_us = REPLY_PATIENCE_US;
+    for (uint32_t i = 0; i < MEMBERS_MAX; i++)
+        if (manager->replies[i].pid == pid)
+            return now_us - manager->replies[i].at_us <= patience_us;
+    return true;
+}
+
+static void report_postgres(struct manager *manager, struct report *report, int64_t now_us)
 {
     const struct pg_seen *pg = &manager->node.pg;
     const struct cluster *cluster = &manager->cluster;
@@ -198,7 +236,8 @@ static void report_postgres(struct manager *manager, struct report *report)
         if (!member || report->walsender_count >= MEMBERS_MAX)
             continue;
         report->walsenders[report->walsender_count].node_id = member->node_id;
-        report->walsenders[report->walsender_count].streaming = pg->walsenders[i].streaming;
+        report->walsenders[report->walsender_count].streaming =
+            pg->walsenders[i].streaming && replies(manager, pg->walsenders[i].pid, now_us);
         report->walsenders[report->walsender_count].synchronous = pg->walsenders[i].synchronous;
         report->walsenders[report->walsender_count].flushed = pg->walsenders[i].flushed;
         report->walsender_count++;
@@ -220,7 +259,7 @@ void manager_build_report(struct manager *manager, int64_t now_us)
     report->hello = node->hello;
     report->leads = manager->lead.raft.leader;
     report->want_primary_data = report->leads && manager->lead_plan.want_primary_data;
-    report_postgres(manager, report);
+    report_postgres(manager, report, now_us);
     report->trouble = manager->node_plan.trouble;
     report->lease_valid = lease_valid(&node->lease, &manager->cluster, now_us);
     report->lease_left_us = report->lease_valid ? node->lease.end_us - now_us : 0;
@@ -229,6 +268,8 @@ void manager_build_report(struct manager *manager, int64_t now_us)
     report->lease_config = node->lease.held_config;
     report->demand_settled = node->sync.settled;
     report->leaving = manager->leaving;
+    if (token_is(manager->seen_token, manager->cluster.primary.token))
+        report->primary_lsn = manager->seen_lsn;
     report->primary_seen_us = -1;
     if (manager->seen_lease_us != 0)
         report->primary_seen_us = now_us > manager->seen_lease_us ? now_us - manager->seen_lease_us : 0;
@@ -247,6 +288,7 @@ static void essence(const struct report *report, struct report *ret_essence)
 {
     memcpy(ret_essence, report, sizeof *ret_essence);
     ret_essence->lease_left_us = 0;
+    ret_essence->primary_lsn = (struct lsn){ 0 };
     ret_essence->primary_seen_us = 0;
     ret_essence->replay_lag_us = 0;
     if (report->pg_state == PG_PRIMARY || report->receiver_streaming) {
