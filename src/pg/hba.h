@@ -2,9 +2,9 @@
  * hba.h - who may connect: everybody whom the operator's pg_hba.conf lets in, or for a while the agent alone.
  *
  * hba_file itself changes at a start only, its content by a reload. So a server that is started with agent_only is
- * given a file of raftmgr's in the data directory (hba_file on the command line): first the rules for the agent
- * and for replication, later a copy of the operator's file, renewed whenever that one changes. The next ordinary
- * start goes back to the operator's file itself.
+ * given a file of raftmgr's in the data directory (hba_file on the command line): first the rules for the agent and for
+ * replication, later a copy of the operator's file, renewed whenever that one changes. The next ordinary start goes
+ * back to the operator's file itself.
  */
 #ifndef RAFTMGR_PG_HBA_H
 #define RAFTMGR_PG_HBA_H
@@ -15,17 +15,19 @@
 #define HBA_FILE "raftmgr.pg_hba.conf"
 
 struct hba {
-    const char *args[3]; /* to be added to the server's command line */
-    char *setting;
+    const char *args[3]; /* to be added to the server's command line, NULL-terminated */
+    char setting[2 * PATH_SIZE + 96];
 };
 
-void hba_release(struct hba *hba);
-
-/* For the action's conf: with agent_only it writes the file and sets hba->args; else args is empty. */
+/* For the action's conf: with agent_only it writes the file and fills hba->args; else they stay empty. */
 int hba_prepare(struct pg *pg, struct hba *hba, struct err *err);
 
-/* Rewrites the file for this conf, where the running server uses it. Before a reload. */
+/* Rewrites the file for this conf where the running server uses it; before a reload. ERR_REFUSED: agent_only of a
+ * server that was started without it. */
 int hba_refresh(struct pg *pg, const struct pg_conf *conf, struct err *err);
+
+/* Copies the operator's file again where it has changed and the server uses ours. True: a reload is due. */
+bool hba_follow(struct pg *pg);
 
 /* Appends the operator's rules as they are for the agent alone: those for replication as they are; of the others those
  * that name the user or all, for that user only. Rules for groups and included files are left out. */

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "guard/process.h"
 #include "pg/adapter.h"
+#include "pg/hba.h"
 #include "pg/held.h"
 #include "pg/postmaster.h"
 #include "pg/resolve.h"
@@ -305,6 +306,8 @@ static void fresh_good(struct pg *pg)
 {
     struct probe *probe = &pg->probe;
 
+    if (hba_follow(pg))
+        (void)probe_signal(pg, SIGHUP);
     conn_drop(probe->kept);
     probe->kept = probe->fresh;
     probe->fresh = NULL;

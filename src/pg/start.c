@@ -122,7 +122,7 @@ static void start(struct pg *pg, bool primary)
 {
     struct err err = { 0 };
     struct start *state = calloc(1, sizeof *state);
-    AUTO(hba) hba = { 0 };
+    struct hba hba = { 0 };
 
     assert(state);
     pg->act.scratch = state;
