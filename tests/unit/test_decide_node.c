@@ -119,7 +119,7 @@ static void choose_guard(uint64_t *choices, struct node_view *view)
 static void choose_conf(uint64_t *choices, const struct cluster *cluster, struct node_view *view)
 {
     struct pg_conf *conf = &view->pg.conf;
-    uint32_t choice = choose(choices, 5);
+    uint32_t choice = choose(choices, 6);
 
     view->pg.conf_present = choice != 0;
     view->pg.conf_loaded = choice != 1;
@@ -130,6 +130,8 @@ static void choose_conf(uint64_t *choices, const struct cluster *cluster, struct
         conf->upstream = cluster->primary.node_id == view->node_id ? C : cluster->primary.node_id;
     if (choice == 3)
         conf->token.no--;
+    if (choice == 4)
+        conf->demand_version--;
 }
 
 static void choose_wal(uint64_t *choices, const struct cluster *cluster, struct node_view *view)
@@ -144,7 +146,7 @@ static void choose_wal(uint64_t *choices, const struct cluster *cluster, struct 
     view->directory = choose(choices, 2) ? agreed_directory(E) : agreed_directory(view->node_id);
 }
 
-#define VIEWS (7ull * 5 * 4 * 5 * 3 * 3 * 2 * 3 * 4)
+#define VIEWS (7ull * 5 * 4 * 6 * 3 * 3 * 2 * 3 * 4)
 
 static void choose_view(uint64_t choices, const struct cluster *cluster, int32_t node_id, struct node_view *view)
 {
