@@ -233,10 +233,10 @@ $(SIM_BIN): $(SIM_OBJECTS)
 helpers: $(HELPERS)
 
 define helper_rule
-$(BUILD)/bin/$(basename $(notdir $(1))): $(patsubst tests/%.c,$(BUILD)/test/%.o,$(1)) $(BASE)
+$(BUILD)/bin/$(basename $(notdir $(1))): $(patsubst tests/%.c,$(BUILD)/test/%.o,$(1)) $(PG) $(GUARD) $(CORE) $(BASE)
 	@mkdir -p $$(@D)
 	$$(call says,LD)
-	$$(Q)$$(CC) $$(LDFLAGS_ALL) -o $$@ $$^ $$(LIB_PQ)
+	$$(Q)$$(CC) $$(LDFLAGS_ALL) -o $$@ $$^ $$(LIB_PQ) $$(LIB_UV)
 endef
 $(foreach file,$(HELPER_FILES),$(eval $(call helper_rule,$(file))))
 
