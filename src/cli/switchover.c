@@ -34,7 +34,7 @@ int run_switchover(struct cli *cli, struct err *err)
         return err_set(err, ERR_USAGE, "the arguments are not valid text (UTF-8)");
     int failed =
         control_command(cli, "switchover", arguments, options->timeout_s * 1000 + CONTROL_WAIT_EXTRA_MS, &result, err);
-    if (options->dry_run && failed == -(int)ERR_REFUSED)
+    if (options->dry_run && (failed == -(int)ERR_REFUSED || failed == -(int)ERR_NOT_FOUND))
         return err_wrap(err, "prerequisites for executing STANDBY SWITCHOVER are *not* met");
     if (failed)
         return failed;
