@@ -187,6 +187,15 @@ static void keep_primary(struct node_turn *turn)
     }
 }
 
+/* A pause is a lease without end, also while it ends: until the guard is armed again (R17). */
+static bool lease_without_end(const struct node_turn *turn)
+{
+    enum pause_state pause = turn->cluster->pause;
+
+    return pause == PAUSE_ON ||
+           (pause == PAUSE_ENDING && turn->view->guard_alive && turn->view->guard_mode == WISH_PAUSED);
+}
+
 static void primary_running(struct node_turn *turn)
 {
     const struct node_view *view = turn->view;
@@ -195,7 +204,7 @@ static void primary_running(struct node_turn *turn)
         node_kill(turn, WHY_ROGUE);
         return;
     }
-    if (turn->cluster->pause == PAUSE_ON) {
+    if (lease_without_end(turn)) {
         keep_primary(turn);
         return;
     }

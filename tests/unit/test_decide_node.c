@@ -109,10 +109,11 @@ static void choose_lease(uint64_t *choices, const struct cluster *cluster, struc
 
 static void choose_guard(uint64_t *choices, struct node_view *view)
 {
-    uint32_t choice = choose(choices, 4);
+    static const enum guard_wish modes[] = { WISH_PRIMARY, WISH_STANDBY, WISH_PRIMARY, WISH_PRIMARY, WISH_PAUSED };
+    uint32_t choice = choose(choices, 5);
 
     view->guard_alive = choice != 0;
-    view->guard_mode = choice == 1 ? WISH_STANDBY : WISH_PRIMARY;
+    view->guard_mode = modes[choice];
     view->guard_kill_at_us = choice == 2 ? NOW : NOW + 3 * SECOND;
 }
 
@@ -146,7 +147,7 @@ static void choose_wal(uint64_t *choices, const struct cluster *cluster, struct 
     view->directory = choose(choices, 2) ? agreed_directory(E) : agreed_directory(view->node_id);
 }
 
-#define VIEWS (7ull * 5 * 4 * 6 * 3 * 3 * 2 * 3 * 4)
+#define VIEWS (7ull * 5 * 5 * 6 * 3 * 3 * 2 * 3 * 4)
 
 static void choose_view(uint64_t choices, const struct cluster *cluster, int32_t node_id, struct node_view *view)
 {
@@ -231,7 +232,7 @@ static bool starts_rightly(const struct case_of *c)
                c->plan->action.conf.upstream == 0;
     if (acts(c, ACT_START_PRIMARY))
         return c->primary && c->lease && c->armed && cluster->primary.phase == PRIMARY_ACTIVE &&
-               cluster->operation.kind == OPERATION_NONE && cluster->pause != PAUSE_ON && pg->state == PG_STOPPED &&
+               cluster->operation.kind == OPERATION_NONE && pg->state == PG_STOPPED &&
                cluster->primary.permitted_at > c->view->stopped_at && own_directory(c) &&
                c->plan->action.conf.upstream == 0 && c->plan->action.conf.demand_version == cluster->demand_version;
     return true;
@@ -242,10 +243,14 @@ static bool stops_rightly(const struct case_of *c)
 {
     bool guarded = c->view->lease.end_us == 0 && !c->view->lease.refused && c->armed;
 
-    if (!c->writable || c->cluster->pause == PAUSE_ON)
+    if (!c->writable)
         return true;
     if (!c->primary)
         return stops(c);
+    /* R17: a lease without end, for the primary alone. */
+    if (c->cluster->pause == PAUSE_ON ||
+        (c->cluster->pause == PAUSE_ENDING && c->view->guard_alive && c->view->guard_mode == WISH_PAUSED))
+        return true;
     if (c->lease || (guarded && c->cluster->primary.phase == PRIMARY_ACTIVE))
         return true;
     return stops(c);
@@ -363,8 +368,11 @@ static bool check_plan(const struct cluster *cluster, const struct node_view *vi
         .plan = plan,
         .primary = cluster_is_primary(cluster, view->node_id),
         .fenced = cluster_fenced(cluster),
-        .lease = lease_valid(&view->lease, cluster, NOW),
-        .armed = view->guard_alive && view->guard_mode == WISH_PRIMARY && view->guard_kill_at_us > NOW,
+        .lease = lease_valid(&view->lease, cluster, NOW) ||
+                 (cluster->pause == PAUSE_ON && cluster_is_primary(cluster, view->node_id)),
+        .armed = view->guard_alive &&
+                 (cluster->pause == PAUSE_ON ? view->guard_mode == WISH_PAUSED
+                                             : view->guard_mode == WISH_PRIMARY && view->guard_kill_at_us > NOW),
         .writable = view->pg.state == PG_PRIMARY,
         .processes = view->pg.state != PG_STOPPED && view->pg.state != PG_ABSENT,
     };
@@ -404,35 +412,21 @@ static void no_plan_makes_a_second_writer(void)
 static void the_walk_reaches_what_matters(void)
 {
     static const enum why wanted[] = {
-        WHY_PAUSED,
-        WHY_FENCED_PRIMARY,
-        WHY_FENCED_STOPPED,
-        WHY_FENCED_DETACH,
-        WHY_FENCED_END,
-        WHY_FENCED_REPORTED,
-        WHY_SWITCHOVER_STOP,
-        WHY_SWITCHOVER_WAIT,
-        WHY_ELECTED_POSITION,
-        WHY_ELECTED_LEASE,
-        WHY_ELECTED_CONFIGURE,
-        WHY_ELECTED_PROMOTE,
-        WHY_ELECTED_START,
-        WHY_ELECTED_FAILED,
-        WHY_PROMOTED,
-        WHY_PRIMARY,
-        WHY_PRIMARY_NO_LEASE,
-        WHY_PRIMARY_NO_GUARD,
-        WHY_PRIMARY_DOWN,
-        WHY_PRIMARY_RESTART,
-        WHY_PRIMARY_CONFIGURE,
-        WHY_PRIMARY_ADOPT,
-        WHY_ROGUE,
-        WHY_STANDBY,
-        WHY_STANDBY_START,
-        WHY_STANDBY_COMPARE,
-        WHY_LAGGING,
-        WHY_DIRECTORY,
-        WHY_NO_DATA,
+
+        WHY_FENCED_PRIMARY,   WHY_FENCED_STOPPED,
+        WHY_FENCED_DETACH,    WHY_FENCED_END,
+        WHY_FENCED_REPORTED,  WHY_SWITCHOVER_STOP,
+        WHY_SWITCHOVER_WAIT,  WHY_ELECTED_POSITION,
+        WHY_ELECTED_LEASE,    WHY_ELECTED_CONFIGURE,
+        WHY_ELECTED_PROMOTE,  WHY_ELECTED_START,
+        WHY_ELECTED_FAILED,   WHY_PROMOTED,
+        WHY_PRIMARY,          WHY_PRIMARY_NO_LEASE,
+        WHY_PRIMARY_NO_GUARD, WHY_PRIMARY_DOWN,
+        WHY_PRIMARY_RESTART,  WHY_PRIMARY_CONFIGURE,
+        WHY_PRIMARY_ADOPT,    WHY_ROGUE,
+        WHY_STANDBY,          WHY_STANDBY_START,
+        WHY_STANDBY_COMPARE,  WHY_LAGGING,
+        WHY_DIRECTORY,        WHY_NO_DATA,
     };
 
     for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
