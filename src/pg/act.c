@@ -12,7 +12,7 @@
 #include "pg/adapter.h"
 #include "pg/conf.h"
 
-#define CONNECT_MS 3000  /* of one attempt; the action's deadline decides about the next */
+#define CONNECT_MS 3000 /* of one attempt; the action's deadline decides about the next */
 #define QUERY_MS 60000
 #define CONFIRM_EVERY_MS 5
 #define FAILED_EVERY_MS 10
@@ -127,8 +127,10 @@ static void out_of_time(uv_timer_t *timer)
     struct err err = { 0 };
     const char *waits = pg->act.waits;
 
-    act_finish(pg, err_set(&err, ERR_TIMEOUT, "%s: time is up%s%s", act_name(pg->act.what.kind),
-                           waits[0] ? " while waiting for " : "", waits), &err);
+    act_finish(pg,
+               err_set(&err, ERR_TIMEOUT, "%s: time is up%s%s", act_name(pg->act.what.kind),
+                       waits[0] ? " while waiting for " : "", waits),
+               &err);
 }
 
 void pg_act(struct pg *pg, const struct pg_action *action)
@@ -277,8 +279,10 @@ static void confirm_try(struct pg *pg)
     if (!probe_find(pg)) {
         char why[TEXT_SIZE];
         server_last_words(pg, why, sizeof why);
-        act_finish(pg, err_set(&err, ERR_COMMAND, "%s: the server is gone%s%s", act_name(pg->act.what.kind),
-                               why[0] ? ": " : "", why), &err);
+        act_finish(pg,
+                   err_set(&err, ERR_COMMAND, "%s: the server is gone%s%s", act_name(pg->act.what.kind),
+                           why[0] ? ": " : "", why),
+                   &err);
         return;
     }
     act_connect(pg, confirm_opened);

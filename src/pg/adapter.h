@@ -25,35 +25,35 @@ struct life {
 
 struct probe {
     uv_timer_t timer;
-    uv_timer_t nudge;     /* wakes startup for a while after it was pointed at an upstream */
+    uv_timer_t nudge; /* wakes startup for a while after it was pointed at an upstream */
     int64_t nudge_until_us;
     unsigned look_ms;
     unsigned connect_ms;
-    bool again;           /* asked to look while a look was under way */
-    bool soon;            /* asked to look: do not wait for the pace */
+    bool again; /* asked to look while a look was under way */
+    bool soon;  /* asked to look: do not wait for the pace */
     struct conn *kept;
-    struct conn *fresh;   /* being tried; becomes the kept one */
-    int64_t tried_at_us;  /* when the last new connection was begun */
-    int64_t kept_at_us;   /* when the kept connection answered last */
+    struct conn *fresh;     /* being tried; becomes the kept one */
+    int64_t tried_at_us;    /* when the last new connection was begun */
+    int64_t kept_at_us;     /* when the kept connection answered last */
     int64_t kept_asked_us;  /* when the newest query of a look began, over the kept connection */
     int64_t fresh_asked_us; /* and over a new one */
-    int64_t looked_us;    /* when what `seen` tells was asked for: an action that ended later is not in it */
+    int64_t looked_us;      /* when what `seen` tells was asked for: an action that ended later is not in it */
     struct life life;
     struct pg_seen seen;
     struct look raw;
-    int64_t asked_at_us;     /* when the look that was taken last had been asked for */
-    uint64_t written;        /* of the settings file */
-    uint64_t loaded;         /* raftmgr.written as a new connection saw it last */
-    bool sync_as_written;    /* and synchronous_standby_names was as in the file */
+    int64_t asked_at_us;  /* when the look that was taken last had been asked for */
+    uint64_t written;     /* of the settings file */
+    uint64_t loaded;      /* raftmgr.written as a new connection saw it last */
+    bool sync_as_written; /* and synchronous_standby_names was as in the file */
     struct timespec conf_changed;
     struct timespec control_changed;
     struct timespec hba_changed;
-    struct timeline newest;      /* standby: the timeline its WAL goes up to, as known in this life */
-    struct timeline history_of;  /* the timeline whose history is cached */
+    struct timeline newest;     /* standby: the timeline its WAL goes up to, as known in this life */
+    struct timeline history_of; /* the timeline whose history is cached */
     struct history history;
     struct child *controldata;
     struct child *waldump;
-    struct lsn dumped_from;      /* what pg_waldump was asked, and what it found */
+    struct lsn dumped_from; /* what pg_waldump was asked, and what it found */
     struct lsn dumped_end;
 };
 
@@ -81,14 +81,14 @@ struct act {
     struct conn *conn;
     struct child *child;
     int64_t begun_us;
-    bool signal_owed;    /* standby.signal has to be there when the action ends */
-    uint64_t written;    /* by this action */
+    bool signal_owed;      /* standby.signal has to be there when the action ends */
+    uint64_t written;      /* by this action */
     char waits[TEXT_SIZE]; /* for what, for the message at the deadline */
     step_fn confirmed;
-    int64_t stage_us;    /* when the present stage began */
+    int64_t stage_us; /* when the present stage began */
     int stage;
     int passes;
-    void *scratch;       /* a verb's own memory, freed at the end: */
+    void *scratch;                          /* a verb's own memory, freed at the end: */
     void (*scratch_release)(void *scratch); /* NULL: by free() */
 };
 
@@ -104,8 +104,8 @@ struct pg {
     struct pg_callbacks callbacks;
     char bindir[PATH_SIZE];
     struct instance instance;
-    struct conn_target target;   /* of the local server */
-    char host[ADDRESS_SIZE];     /* name to be resolved; empty: none */
+    struct conn_target target; /* of the local server */
+    char host[ADDRESS_SIZE];   /* name to be resolved; empty: none */
     uv_getaddrinfo_t *resolving;
     int64_t resolved_at_us;
     struct probe probe;

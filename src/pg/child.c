@@ -257,8 +257,13 @@ struct child *child_run(struct pool *pool, const struct child_spec *spec, child_
         stdio[i].data.stream = (uv_stream_t *)(i == 1 ? &child->output.pipe : &child->errors.pipe);
     }
     uv_process_options_t options = {
-        .exit_cb = exited, .file = spec->argv[0], .args = argv.given, .env = env,
-        .flags = UV_PROCESS_DETACHED, .stdio_count = 3, .stdio = stdio,
+        .exit_cb = exited,
+        .file = spec->argv[0],
+        .args = argv.given,
+        .env = env,
+        .flags = UV_PROCESS_DETACHED,
+        .stdio_count = 3,
+        .stdio = stdio,
     };
     child->spawn_error = uv_spawn(pool->loop, &child->process, &options);
     child->spawned = child->spawn_error == 0;

@@ -15,19 +15,19 @@
 struct child;
 
 struct child_spec {
-    const char *const *argv;               /* NULL-terminated; argv[0] is the program's path, or a name for PATH */
-    const char *env[CHILD_ENV_MAX];        /* "NAME=value", added to ours; unused ones NULL */
+    const char *const *argv;        /* NULL-terminated; argv[0] is the program's path, or a name for PATH */
+    const char *env[CHILD_ENV_MAX]; /* "NAME=value", added to ours; unused ones NULL */
     int64_t timeout_ms;
     bool group; /* a name for nothing else: kill the process group and not only the process */
 };
 
 struct child_end {
-    int status;         /* exit status, or -1 */
-    int signal;         /* that killed it, or 0 */
+    int status; /* exit status, or -1 */
+    int signal; /* that killed it, or 0 */
     bool timed_out;
     const char *output; /* borrowed until return */
     const char *errors;
-    char problem[512];  /* empty when it exited with 0: "pg_rewind: exited with status 1: <last line of errors>" */
+    char problem[512]; /* empty when it exited with 0: "pg_rewind: exited with status 1: <last line of errors>" */
 };
 
 typedef void (*child_done_fn)(void *ctx, const struct child_end *end);

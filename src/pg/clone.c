@@ -59,7 +59,7 @@ int clone_directory(const char *data_directory, enum clone_directory *ret, struc
     int entries = has_entries(data_directory, err);
     if (entries < 0)
         return entries;
-    *ret = entries == 0                        ? CLONE_DIRECTORY_EMPTY
+    *ret = entries == 0                         ? CLONE_DIRECTORY_EMPTY
            : programs_major(data_directory) > 0 ? CLONE_DIRECTORY_POSTGRES
                                                 : CLONE_DIRECTORY_OTHER;
     return 0;
@@ -103,8 +103,17 @@ int clone_command_make(struct clone_command *ret, const struct clone_options *op
     if (failed)
         return failed;
     (void)snprintf(ret->program, sizeof ret->program, "%s/pg_basebackup", bindir);
-    const char *fixed[] = { ret->program, "-l", CLONE_LABEL, "-D", options->data_directory, "-d",
-                            (const char *)ret->conninfo.bytes, "-X", "stream", "-P", "--no-password" };
+    const char *fixed[] = { ret->program,
+                            "-l",
+                            CLONE_LABEL,
+                            "-D",
+                            options->data_directory,
+                            "-d",
+                            (const char *)ret->conninfo.bytes,
+                            "-X",
+                            "stream",
+                            "-P",
+                            "--no-password" };
     for (; used < ARRAY_LEN(fixed); used++)
         ret->argv[used] = fixed[used];
     if (options->fast_checkpoint) {

@@ -38,10 +38,10 @@ enum clone_directory {
 struct clone_facts {
     char database[NAME_SIZE]; /* that we are connected to */
     char user[NAME_SIZE];
-    uint32_t version_number;  /* server_version_num */
+    uint32_t version_number; /* server_version_num */
     uint64_t system_identifier;
     bool in_recovery;
-    uint64_t size_bytes;      /* sum of pg_database_size */
+    uint64_t size_bytes; /* sum of pg_database_size */
     char wal_level[16];
     bool hot_standby;
     bool data_checksums;
@@ -51,8 +51,8 @@ struct clone_facts {
     uint32_t free_wal_senders;
     uint32_t max_replication_slots;
     uint32_t free_replication_slots;
-    bool has_nodes;           /* a repmgr.nodes table or view is there; the rest is empty without */
-    int32_t primary_id;       /* its active primary, 0 = none */
+    bool has_nodes;     /* a repmgr.nodes table or view is there; the rest is empty without */
+    int32_t primary_id; /* its active primary, 0 = none */
     char primary_name[NAME_SIZE];
     char primary_conninfo[CONNINFO_SIZE];
     char primary_repluser[NAME_SIZE];

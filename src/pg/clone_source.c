@@ -90,14 +90,16 @@ static bool truth_of(const PGresult *rows, int column)
 
 static int ask_server(PGconn *connection, struct clone_facts *facts, struct err *err)
 {
-    AUTO_ROWS rows = ask(connection,
-        "SELECT pg_is_in_recovery(), (SELECT sum(pg_database_size(oid)) FROM pg_database WHERE datallowconn)"
-        ", (SELECT system_identifier FROM pg_control_system()), current_setting('wal_level')"
-        ", current_setting('hot_standby'), current_setting('data_checksums'), current_setting('wal_log_hints')"
-        ", current_setting('is_superuser'), current_setting('max_wal_senders')"
-        ", (SELECT count(*) FROM pg_stat_replication), current_setting('max_replication_slots')"
-        ", (SELECT count(*) FROM pg_replication_slots), current_database(), current_user"
-        ", to_regclass('repmgr.nodes') IS NOT NULL", err);
+    AUTO_ROWS rows =
+        ask(connection,
+            "SELECT pg_is_in_recovery(), (SELECT sum(pg_database_size(oid)) FROM pg_database WHERE datallowconn)"
+            ", (SELECT system_identifier FROM pg_control_system()), current_setting('wal_level')"
+            ", current_setting('hot_standby'), current_setting('data_checksums'), current_setting('wal_log_hints')"
+            ", current_setting('is_superuser'), current_setting('max_wal_senders')"
+            ", (SELECT count(*) FROM pg_stat_replication), current_setting('max_replication_slots')"
+            ", (SELECT count(*) FROM pg_replication_slots), current_database(), current_user"
+            ", to_regclass('repmgr.nodes') IS NOT NULL",
+            err);
 
     if (!rows)
         return -(int)err->code;
@@ -124,9 +126,10 @@ static int ask_server(PGconn *connection, struct clone_facts *facts, struct err 
 
 static int ask_nodes(PGconn *connection, struct clone_facts *facts, struct err *err)
 {
-    AUTO_ROWS rows = ask(connection,
-        "SELECT node_id, node_name, conninfo, repluser FROM repmgr.nodes WHERE type = 'primary' AND active LIMIT 1",
-        err);
+    AUTO_ROWS rows =
+        ask(connection,
+            "SELECT node_id, node_name, conninfo, repluser FROM repmgr.nodes WHERE type = 'primary' AND active LIMIT 1",
+            err);
 
     if (!rows)
         return -(int)err->code;
@@ -170,9 +173,9 @@ int clone_name_is_taken(const struct clone_options *options, const char *node_na
     if (!truth_of(there, 0))
         return 0;
     (void)snprintf(id, sizeof id, "%" PRId32, node_id);
-    AUTO_ROWS rows = PQexecParams(connection,
-        "SELECT 1 FROM repmgr.nodes WHERE active AND node_name = $1 AND node_id <> $2::int", 2, NULL, values, NULL,
-        NULL, 0);
+    AUTO_ROWS rows =
+        PQexecParams(connection, "SELECT 1 FROM repmgr.nodes WHERE active AND node_name = $1 AND node_id <> $2::int", 2,
+                     NULL, values, NULL, NULL, 0);
     if (PQresultStatus(rows) != PGRES_TUPLES_OK)
         return failure(err, ERR_DB_QUERY, "the source refused a query", PQerrorMessage(connection));
     *ret = PQntuples(rows) > 0;
@@ -211,7 +214,8 @@ int clone_slot_create(const struct clone_options *options, bool *ret_made, struc
 {
     return run_for_slot(options,
                         "SELECT pg_create_physical_replication_slot($1::name, true)"
-                        " WHERE $1::name NOT IN (SELECT slot_name FROM pg_replication_slots)", ret_made, err);
+                        " WHERE $1::name NOT IN (SELECT slot_name FROM pg_replication_slots)",
+                        ret_made, err);
 }
 
 int clone_slot_drop(const struct clone_options *options, struct err *err)
@@ -219,5 +223,6 @@ int clone_slot_drop(const struct clone_options *options, struct err *err)
     bool dropped;
     return run_for_slot(options,
                         "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
-                        " WHERE slot_name = $1::name AND NOT active", &dropped, err);
+                        " WHERE slot_name = $1::name AND NOT active",
+                        &dropped, err);
 }

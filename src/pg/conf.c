@@ -13,11 +13,8 @@ static const struct {
     const char *name;
     const char *value;
 } owned[] = {
-    { "primary_conninfo", NULL },
-    { "primary_slot_name", NULL },
-    { "restore_command", NULL },
-    { "synchronous_standby_names", NULL },
-    { "raftmgr.written", NULL },
+    { "primary_conninfo", NULL },          { "primary_slot_name", NULL }, { "restore_command", NULL },
+    { "synchronous_standby_names", NULL }, { "raftmgr.written", NULL },
 #define CONF(name, value, why) { name, value },
 #include "pg/conf.def"
 #undef CONF
@@ -117,8 +114,7 @@ static bool setting_of(const char *line, size_t length, char *name, const char *
 
     while (line < end && isspace((unsigned char)*line))
         line++;
-    while (line < end && used + 1 < SETTING_NAME_MAX &&
-           (isalnum((unsigned char)*line) || *line == '_' || *line == '.'))
+    while (line < end && used + 1 < SETTING_NAME_MAX && (isalnum((unsigned char)*line) || *line == '_' || *line == '.'))
         name[used++] = (char)tolower((unsigned char)*line++);
     name[used] = '\0';
     while (line < end && isspace((unsigned char)*line))
@@ -201,9 +197,9 @@ static bool parse_sync(const char *value, struct pg_conf *conf)
 static bool parse_note(const char *line, struct pg_conf *conf, uint64_t *written)
 {
     int agent_only = 0;
-    bool good = sscanf(line,
-                       NOTE "upstream=%" SCNd32 " version=%" SCNu64 " token=%" SCNu64 " agent_only=%d written=%" SCNu64,
-                       &conf->upstream, &conf->demand_version, &conf->token.no, &agent_only, written) == 5;
+    bool good =
+        sscanf(line, NOTE "upstream=%" SCNd32 " version=%" SCNu64 " token=%" SCNu64 " agent_only=%d written=%" SCNu64,
+               &conf->upstream, &conf->demand_version, &conf->token.no, &agent_only, written) == 5;
 
     conf->agent_only = agent_only != 0;
     return good;

@@ -15,7 +15,7 @@
 
 /* How every connection of the agent behaves (design-review.md R38: it never waits for a standby). */
 #define CONN_OPTIONS                                                                                                   \
-    "-c synchronous_commit=local -c search_path= -c statement_timeout=60s -c lock_timeout=10s "                       \
+    "-c synchronous_commit=local -c search_path= -c statement_timeout=60s -c lock_timeout=10s "                        \
     "-c default_transaction_read_only=off"
 
 struct conn;
@@ -28,9 +28,9 @@ struct conn_target {
 };
 
 struct conn_answer {
-    const PGresult *rows;  /* NULL: it failed. Borrowed until return */
-    const char *problem;   /* why, one line; empty on success */
-    const char *sqlstate;  /* of a failed query, else empty */
+    const PGresult *rows; /* NULL: it failed. Borrowed until return */
+    const char *problem;  /* why, one line; empty on success */
+    const char *sqlstate; /* of a failed query, else empty */
     bool timed_out;
 };
 

@@ -119,11 +119,8 @@ int conninfo_for_program(const char *conninfo, const char *user, const char *pas
     if (failed)
         return failed;
     const struct conninfo_pair pairs[] = {
-        { "password", NULL },
-        { "user", user[0] ? user : facts.user },
-        { "passfile", passfile },
-        { "connect_timeout", "5" },
-        { "fallback_application_name", "raftmgr" },
+        { "password", NULL },       { "user", user[0] ? user : facts.user },    { "passfile", passfile },
+        { "connect_timeout", "5" }, { "fallback_application_name", "raftmgr" },
     };
     ret_env[0] = '\0';
     if (facts.password[0])

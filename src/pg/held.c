@@ -9,8 +9,6 @@
 
 #include <stdlib.h>
 
-
-
 static struct lsn lsn_in(const char *text, const char *before)
 {
     const char *at = strstr(text, before);

@@ -10,31 +10,43 @@
 
 #define US "* 1000000)::bigint"
 
-#define LOOK_SQL \
-    "SELECT CASE WHEN r THEN (SELECT concat_ws(' ', pid, wait_event) FROM pg_stat_get_activity(NULL)" \
-    " WHERE backend_type = 'startup') END" \
-    ", r, (extract(epoch FROM pg_postmaster_start_time()) " US \
-    ", CASE WHEN r THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_flush_lsn() END - '0/0'" \
-    ", CASE WHEN r THEN pg_last_wal_replay_lsn() - '0/0' END" \
-    ", CASE WHEN NOT r THEN pg_walfile_name(pg_current_wal_insert_lsn()) END" \
-    ", r AND pg_is_wal_replay_paused()" \
-    ", CASE WHEN r AND pg_last_wal_receive_lsn() > pg_last_wal_replay_lsn()" \
-    "  THEN (extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) " US " END" \
-    ", (SELECT concat_ws(' ', pid, received_tli, status) FROM pg_stat_wal_receiver)" \
-    ", pg_size_bytes(current_setting('wal_segment_size'))" \
-    ", current_setting('data_checksums') = 'on' OR current_setting('wal_log_hints') = 'on'" \
-    ", current_setting('raftmgr.written', true), current_setting('synchronous_standby_names')" \
-    ", (SELECT string_agg(concat_ws(E'\\t', application_name, pid, coalesce((extract(epoch FROM backend_start) " US \
-    ", 0), (state = 'streaming')::int, coalesce(sync_priority, 0), coalesce(flush_lsn - '0/0', 0)" \
-    ", coalesce(replay_lsn - '0/0', 0), coalesce((extract(epoch FROM reply_time) " US ", 0)" \
-    ", coalesce((extract(epoch FROM replay_lag) " US ", 0)), E'\\n' ORDER BY application_name, pid)" \
+#define LOOK_SQL                                                                                                       \
+    "SELECT CASE WHEN r THEN (SELECT concat_ws(' ', pid, wait_event) FROM pg_stat_get_activity(NULL)"                  \
+    " WHERE backend_type = 'startup') END"                                                                             \
+    ", r, (extract(epoch FROM pg_postmaster_start_time()) " US                                                         \
+    ", CASE WHEN r THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_flush_lsn() END - '0/0'"                         \
+    ", CASE WHEN r THEN pg_last_wal_replay_lsn() - '0/0' END"                                                          \
+    ", CASE WHEN NOT r THEN pg_walfile_name(pg_current_wal_insert_lsn()) END"                                          \
+    ", r AND pg_is_wal_replay_paused()"                                                                                \
+    ", CASE WHEN r AND pg_last_wal_receive_lsn() > pg_last_wal_replay_lsn()"                                           \
+    "  THEN (extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) " US " END"                       \
+    ", (SELECT concat_ws(' ', pid, received_tli, status) FROM pg_stat_wal_receiver)"                                   \
+    ", pg_size_bytes(current_setting('wal_segment_size'))"                                                             \
+    ", current_setting('data_checksums') = 'on' OR current_setting('wal_log_hints') = 'on'"                            \
+    ", current_setting('raftmgr.written', true), current_setting('synchronous_standby_names')"                         \
+    ", (SELECT string_agg(concat_ws(E'\\t', application_name, pid, coalesce((extract(epoch FROM backend_start) " US    \
+    ", 0), (state = 'streaming')::int, coalesce(sync_priority, 0), coalesce(flush_lsn - '0/0', 0)"                     \
+    ", coalesce(replay_lsn - '0/0', 0), coalesce((extract(epoch FROM reply_time) " US ", 0)"                           \
+    ", coalesce((extract(epoch FROM replay_lag) " US ", 0)), E'\\n' ORDER BY application_name, pid)"                   \
     " FROM pg_stat_replication WHERE state IS NOT NULL)"
 #define LOOK_PENDING "SELECT string_agg(name, ' ' ORDER BY name) FROM pg_settings WHERE pending_restart"
 #define LOOK_FROM " FROM pg_is_in_recovery() AS r"
 
 enum {
-    COLUMN_STARTUP, COLUMN_RECOVERY, COLUMN_STARTED, COLUMN_POSITION, COLUMN_REPLAYED, COLUMN_WALFILE, COLUMN_PAUSED,
-    COLUMN_LAG, COLUMN_RECEIVER, COLUMN_SEGMENT, COLUMN_REWIND, COLUMN_WRITTEN, COLUMN_SYNC, COLUMN_WALSENDERS,
+    COLUMN_STARTUP,
+    COLUMN_RECOVERY,
+    COLUMN_STARTED,
+    COLUMN_POSITION,
+    COLUMN_REPLAYED,
+    COLUMN_WALFILE,
+    COLUMN_PAUSED,
+    COLUMN_LAG,
+    COLUMN_RECEIVER,
+    COLUMN_SEGMENT,
+    COLUMN_REWIND,
+    COLUMN_WRITTEN,
+    COLUMN_SYNC,
+    COLUMN_WALSENDERS,
     COLUMN_PENDING,
 };
 
@@ -107,8 +119,8 @@ static void parse_startup(const char *text, struct look *look)
 
     if (sscanf(text, "%" SCNd32 " %63s", &look->startup, wait_event) < 1)
         return;
-    look->waiting = strcmp(wait_event, "RecoveryWalStream") == 0 ||
-                    strcmp(wait_event, "RecoveryRetrieveRetryInterval") == 0;
+    look->waiting =
+        strcmp(wait_event, "RecoveryWalStream") == 0 || strcmp(wait_event, "RecoveryRetrieveRetryInterval") == 0;
 }
 
 static void parse_receiver(const char *text, struct look *look)

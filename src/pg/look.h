@@ -9,12 +9,12 @@
 struct look {
     bool in_recovery;
     int64_t postmaster_started_us;
-    struct lsn flushed;           /* primary: pg_current_wal_flush_lsn */
-    struct timeline inserting;    /* primary: the timeline it writes */
-    struct lsn received;          /* standby: pg_last_wal_receive_lsn, 0 when no receiver has run in this life */
+    struct lsn flushed;        /* primary: pg_current_wal_flush_lsn */
+    struct timeline inserting; /* primary: the timeline it writes */
+    struct lsn received;       /* standby: pg_last_wal_receive_lsn, 0 when no receiver has run in this life */
     struct lsn replayed;
-    int32_t startup;              /* standby: the startup process */
-    bool waiting;                 /* standby: startup has replayed all there is and waits for more WAL */
+    int32_t startup; /* standby: the startup process */
+    bool waiting;    /* standby: startup has replayed all there is and waits for more WAL */
     bool replay_paused;
     int64_t replay_lag_us;
     bool receiver;
@@ -22,8 +22,8 @@ struct look {
     struct timeline receiver_timeline;
     uint64_t segment_bytes;
     bool can_rewind;
-    uint64_t conf_written;        /* raftmgr.written as this session has it */
-    char sync_names[1024];        /* synchronous_standby_names as this session has it */
+    uint64_t conf_written;           /* raftmgr.written as this session has it */
+    char sync_names[1024];           /* synchronous_standby_names as this session has it */
     char pending_restart[TEXT_SIZE]; /* only asked on a new connection */
     uint32_t walsender_count;
     struct walsender_seen walsenders[MEMBERS_MAX];

@@ -15,7 +15,7 @@
 #include "core/instance.h"
 #include "pg/schema.h"
 
-#define PG_LOOK_MS 1000    /* defaults of pg_pace() */
+#define PG_LOOK_MS 1000 /* defaults of pg_pace() */
 #define PG_CONNECT_MS 2000
 
 struct pg;

@@ -22,12 +22,12 @@
 #include "pg/resolve.h"
 
 #define MS INT64_C(1000)
-#define STARTING_MS 20        /* between connection attempts while the server starts */
-#define ORPHANS_MS 5          /* between looks while processes without a postmaster are left */
+#define STARTING_MS 20 /* between connection attempts while the server starts */
+#define ORPHANS_MS 5   /* between looks while processes without a postmaster are left */
 #define ATTEMPT_MS_MIN 1000
 #define NUDGE_US (10 * INT64_C(1000000))
 #define NUDGE_EVERY_MS 15
-#define DEFER_MS 2            /* a look that was asked for waits this long for others to be asked for */
+#define DEFER_MS 2 /* a look that was asked for waits this long for others to be asked for */
 
 #define WRITE_SQL "SELECT pg_logical_emit_message(true, 'raftmgr', '')"
 static void turn(struct pg *pg);

@@ -60,8 +60,10 @@ static void answered(struct pg *pg, const struct conn_answer *answer)
 
 static void ask(struct pg *pg)
 {
-    act_query(pg, "SELECT CASE WHEN NOT r THEN pg_walfile_name(pg_current_wal_insert_lsn()) END"
-              " FROM pg_is_in_recovery() AS r", answered);
+    act_query(pg,
+              "SELECT CASE WHEN NOT r THEN pg_walfile_name(pg_current_wal_insert_lsn()) END"
+              " FROM pg_is_in_recovery() AS r",
+              answered);
 }
 
 static void trigger(struct pg *pg)

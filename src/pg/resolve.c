@@ -29,8 +29,8 @@ static void resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *fou
 
     pg->resolving = NULL;
     pg->resolved_at_us = clock_boot_us();
-    if (status == 0 && found && getnameinfo(found->ai_addr, found->ai_addrlen, address, sizeof address, NULL, 0,
-                                            NI_NUMERICHOST) == 0)
+    if (status == 0 && found &&
+        getnameinfo(found->ai_addr, found->ai_addrlen, address, sizeof address, NULL, 0, NI_NUMERICHOST) == 0)
         (void)text_copy(pg->target.hostaddr, sizeof pg->target.hostaddr, address);
     else if (!pg->target.hostaddr[0])
         fall_back(pg);

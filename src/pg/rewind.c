@@ -164,8 +164,14 @@ static void ask_restore_command(struct pg *pg)
     char config[PLACE_PATH_SIZE + 16];
 
     (void)snprintf(config, sizeof config, "config_file=%s", state->config_file);
-    const char *argv[] = { act_program(pg, "postgres", program), "-D", pg->config.data_directory, "-c", config,
-                           "-C", "restore_command", NULL };
+    const char *argv[] = { act_program(pg, "postgres", program),
+                           "-D",
+                           pg->config.data_directory,
+                           "-c",
+                           config,
+                           "-C",
+                           "restore_command",
+                           NULL };
     act_run(pg, argv, NULL, have_restore_command);
 }
 
@@ -200,8 +206,7 @@ static void wait_for_recovery(struct pg *pg)
         server_last_words(pg, why, sizeof why);
         (void)err_set(&err, ERR_REJOIN, "the server could not recover: %s", why[0] ? why : "see its log");
         rewind_fail(pg, &err);
-    } else if (probe_find(pg) && postmaster_read(pg->config.data_directory, &file) &&
-               file.status == POSTMASTER_READY) {
+    } else if (probe_find(pg) && postmaster_read(pg->config.data_directory, &file) && file.status == POSTMASTER_READY) {
         (void)probe_signal(pg, SIGINT);
         act_later(pg, EVERY_MS, wait_for_stop);
     } else {

@@ -36,16 +36,15 @@ static const struct {
       " successful BOOLEAN NOT NULL DEFAULT TRUE,"
       " event_timestamp TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT CURRENT_TIMESTAMP,"
       " details TEXT NULL)" },
-    { "to_regclass('repmgr.monitoring_history') IS NULL",
-      "CREATE TABLE repmgr.monitoring_history ("
-      " primary_node_id INTEGER NOT NULL,"
-      " standby_node_id INTEGER NOT NULL,"
-      " last_monitor_time TIMESTAMP WITH TIME ZONE NOT NULL,"
-      " last_apply_time TIMESTAMP WITH TIME ZONE,"
-      " last_wal_primary_location PG_LSN NOT NULL,"
-      " last_wal_standby_location PG_LSN,"
-      " replication_lag BIGINT NOT NULL,"
-      " apply_lag BIGINT NOT NULL)" },
+    { "to_regclass('repmgr.monitoring_history') IS NULL", "CREATE TABLE repmgr.monitoring_history ("
+                                                          " primary_node_id INTEGER NOT NULL,"
+                                                          " standby_node_id INTEGER NOT NULL,"
+                                                          " last_monitor_time TIMESTAMP WITH TIME ZONE NOT NULL,"
+                                                          " last_apply_time TIMESTAMP WITH TIME ZONE,"
+                                                          " last_wal_primary_location PG_LSN NOT NULL,"
+                                                          " last_wal_standby_location PG_LSN,"
+                                                          " replication_lag BIGINT NOT NULL,"
+                                                          " apply_lag BIGINT NOT NULL)" },
     { "to_regclass('repmgr.idx_monitoring_history_time') IS NULL",
       "CREATE INDEX idx_monitoring_history_time ON repmgr.monitoring_history (last_monitor_time, standby_node_id)" },
     { "to_regclass('repmgr.voting_term') IS NULL", "CREATE TABLE repmgr.voting_term (term INT NOT NULL)" },
@@ -157,12 +156,12 @@ static void put_node(PGconn *connection, struct buf *sql, const struct pg_schema
     put(sql, ")");
 }
 
-#define COLUMNS                                                                                       \
-    "node_id, upstream_node_id, active, node_name, type, location, priority, conninfo, repluser"      \
+#define COLUMNS                                                                                                        \
+    "node_id, upstream_node_id, active, node_name, type, location, priority, conninfo, repluser"                       \
     ", slot_name, config_file"
-#define COLUMNS_OF(t)                                                                                 \
-    t ".node_id, " t ".upstream_node_id, " t ".active, " t ".node_name, " t ".type, " t ".location, " \
-    t ".priority, " t ".conninfo, " t ".repluser, " t ".slot_name, " t ".config_file"
+#define COLUMNS_OF(t)                                                                                                  \
+    t ".node_id, " t ".upstream_node_id, " t ".active, " t ".node_name, " t ".type, " t ".location, " t                \
+      ".priority, " t ".conninfo, " t ".repluser, " t ".slot_name, " t ".config_file"
 
 static void put_nodes(PGconn *connection, struct buf *sql, const struct pg_schema *schema)
 {
@@ -178,8 +177,9 @@ static void put_nodes(PGconn *connection, struct buf *sql, const struct pg_schem
     }
     put(sql, "), gone AS (DELETE FROM repmgr.nodes WHERE node_id NOT IN (SELECT node_id FROM v))"
              " INSERT INTO repmgr.nodes AS n (" COLUMNS ") SELECT " COLUMNS " FROM v"
-             " ON CONFLICT (node_id) DO UPDATE SET (" COLUMNS ") = ROW(" COLUMNS_OF("excluded") ")"
-             " WHERE (" COLUMNS_OF("n") ") IS DISTINCT FROM (" COLUMNS_OF("excluded") ");");
+             " ON CONFLICT (node_id) DO UPDATE SET (" COLUMNS ") = ROW(" COLUMNS_OF(
+                 "excluded") ")"
+                             " WHERE (" COLUMNS_OF("n") ") IS DISTINCT FROM (" COLUMNS_OF("excluded") ");");
 }
 
 static void put_event(PGconn *connection, struct buf *sql, const struct pg_schema_event *event)

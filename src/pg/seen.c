@@ -18,8 +18,7 @@ void seen_tell(struct pg *pg)
     struct pg_seen *seen = &pg->probe.seen;
 
     seen->at_us = pg->probe.looked_us;
-    seen->conf_loaded =
-        seen->conf_present && pg->probe.loaded == pg->probe.written && pg->probe.sync_as_written;
+    seen->conf_loaded = seen->conf_present && pg->probe.loaded == pg->probe.written && pg->probe.sync_as_written;
     if (!pg->closing && pg->callbacks.seen)
         pg->callbacks.seen(pg->callbacks.ctx, seen);
 }
@@ -83,8 +82,8 @@ static void control_facts(struct pg *pg, const struct control *control)
     seen->was_primary = control->state == CONTROL_SHUT_DOWN || control->state == CONTROL_SHUTTING_DOWN ||
                         control->state == CONTROL_IN_PRODUCTION;
     seen->end = control->checkpoint;
-    seen->end_final = control->state == CONTROL_SHUT_DOWN &&
-                      control_end(pg->config.data_directory, control, &seen->end, NULL) == 0;
+    seen->end_final =
+        control->state == CONTROL_SHUT_DOWN && control_end(pg->config.data_directory, control, &seen->end, NULL) == 0;
     seen_timeline(pg, control->timeline);
 }
 

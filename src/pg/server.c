@@ -124,8 +124,14 @@ static struct server *spawn(struct pg *pg, char **args, int log, int *ret_failed
         { .flags = UV_INHERIT_FD, .data.fd = log },
     };
     uv_process_options_t options = {
-        .exit_cb = exited, .file = args[0], .args = args, .env = env, .cwd = "/",
-        .flags = UV_PROCESS_DETACHED, .stdio_count = 3, .stdio = stdio,
+        .exit_cb = exited,
+        .file = args[0],
+        .args = args,
+        .env = env,
+        .cwd = "/",
+        .flags = UV_PROCESS_DETACHED,
+        .stdio_count = 3,
+        .stdio = stdio,
     };
 
     assert(server);

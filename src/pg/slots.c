@@ -12,9 +12,9 @@
 #define SQL_MAX 8192
 
 /* Slots of other nodes on a standby must not hold WAL for ever: they follow what it has replayed. */
-#define ADVANCE_SQL                                                                                                \
-    "; SELECT count(pg_replication_slot_advance(slot_name, pg_last_wal_replay_lsn())) FROM pg_replication_slots"   \
-    " WHERE pg_is_in_recovery() AND slot_type = 'physical' AND NOT active AND slot_name ~ '^repmgr_slot_[0-9]+$'"  \
+#define ADVANCE_SQL                                                                                                    \
+    "; SELECT count(pg_replication_slot_advance(slot_name, pg_last_wal_replay_lsn())) FROM pg_replication_slots"       \
+    " WHERE pg_is_in_recovery() AND slot_type = 'physical' AND NOT active AND slot_name ~ '^repmgr_slot_[0-9]+$'"      \
     " AND restart_lsn < pg_last_wal_replay_lsn()"
 
 static void fail(struct pg *pg, enum err_code code, const char *text)

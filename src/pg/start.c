@@ -86,8 +86,7 @@ static void wait_for_server(struct pg *pg)
     }
     signal_back(pg);
     act_waits(pg, "the server to accept connections");
-    if (!probe_find(pg) || !postmaster_read(pg->config.data_directory, &file) ||
-        file.status != POSTMASTER_READY) {
+    if (!probe_find(pg) || !postmaster_read(pg->config.data_directory, &file) || file.status != POSTMASTER_READY) {
         act_later(pg, EVERY_MS, wait_for_server);
         return;
     }

@@ -21,8 +21,8 @@ static void stopped(struct pg *pg)
 
     bool orderly = pg->act.what.kind == ACT_STOP && pg->act.stage == STAGE_FAST;
     if (control_read(pg->config.data_directory, &control, NULL) == 0) {
-        result->clean = orderly && (control.state == CONTROL_SHUT_DOWN ||
-                                    control.state == CONTROL_SHUT_DOWN_IN_RECOVERY);
+        result->clean =
+            orderly && (control.state == CONTROL_SHUT_DOWN || control.state == CONTROL_SHUT_DOWN_IN_RECOVERY);
         if (result->clean && control.state == CONTROL_SHUT_DOWN)
             (void)control_end(pg->config.data_directory, &control, &result->end, NULL); /* 0: unknown */
     }
@@ -60,9 +60,8 @@ static void step(struct pg *pg)
             act_later(pg, EVERY_MS, step);
         return;
     }
-    int left = pg->act.stage == STAGE_KILL
-                   ? instance_signal(&pg->instance, INSTANCE_ALL, SIGKILL, NULL, &err)
-                   : instance_count(&pg->instance, &err);
+    int left = pg->act.stage == STAGE_KILL ? instance_signal(&pg->instance, INSTANCE_ALL, SIGKILL, NULL, &err)
+                                           : instance_count(&pg->instance, &err);
     if (left == 0) {
         stopped(pg);
         return;

@@ -22,9 +22,9 @@
 #define CONTROL_VERSION_MAX 1899
 
 #define PAGE_BYTES 8192
-#define PAGE_HEADER_BYTES 24         /* XLogPageHeaderData, aligned */
-#define PAGE_HEADER_FIRST_BYTES 40   /* the first page of a segment: XLogLongPageHeaderData */
-#define RECORD_BYTES_MAX 4096        /* a checkpoint record has about 120 */
+#define PAGE_HEADER_BYTES 24       /* XLogPageHeaderData, aligned */
+#define PAGE_HEADER_FIRST_BYTES 40 /* the first page of a segment: XLogLongPageHeaderData */
+#define RECORD_BYTES_MAX 4096      /* a checkpoint record has about 120 */
 #define RECORD_BYTES_MIN 24
 #define WAL_PATH_SIZE (PATH_SIZE + 64)
 

@@ -4,8 +4,8 @@
  *
  *   pgdrive DATA_DIRECTORY CONNINFO NAME WORK_DIRECTORY WORD...
  *
- * conf:KEY=VALUE   sets a field for later words: upstream, conninfo, slot, sync (K:NAME+NAME), version, token, agent, config
- * adopt start-standby start-primary stop[:FAST_MS] kill configure detach promote:TIMELINE rewind:CONNINFO
+ * conf:KEY=VALUE   sets a field for later words: upstream, conninfo, slot, sync (K:NAME+NAME), version, token, agent,
+ * config adopt start-standby start-primary stop[:FAST_MS] kill configure detach promote:TIMELINE rewind:CONNINFO
  * clone:CONNINFO slots:NAME+NAME checkpoint schema
  * expect-failure   the next action has to fail
  * cancel:MS        cancels the next action after so long
@@ -166,18 +166,29 @@ static const struct {
     const char *name;
     enum act_kind kind;
 } verbs[] = {
-    { "adopt", ACT_ADOPT },         { "start-standby", ACT_START_STANDBY }, { "start-primary", ACT_START_PRIMARY },
-    { "stop", ACT_STOP },           { "kill", ACT_KILL },                   { "configure", ACT_CONFIGURE },
-    { "detach", ACT_DETACH },       { "promote", ACT_PROMOTE },             { "rewind", ACT_REWIND },
-    { "clone", ACT_CLONE },         { "slots", ACT_SLOTS },                 { "checkpoint", ACT_CHECKPOINT },
+    { "adopt", ACT_ADOPT },
+    { "start-standby", ACT_START_STANDBY },
+    { "start-primary", ACT_START_PRIMARY },
+    { "stop", ACT_STOP },
+    { "kill", ACT_KILL },
+    { "configure", ACT_CONFIGURE },
+    { "detach", ACT_DETACH },
+    { "promote", ACT_PROMOTE },
+    { "rewind", ACT_REWIND },
+    { "clone", ACT_CLONE },
+    { "slots", ACT_SLOTS },
+    { "checkpoint", ACT_CHECKPOINT },
 };
 
 static bool act(struct drive *drive, const char *word)
 {
     size_t length = strcspn(word, ":");
     const char *value = word[length] ? word + length + 1 : "";
-    struct pg_action action = { .id = ++drive->next_id, .timeout_us = 60000000, .conf = drive->conf,
-                                .stop_fast_us = 10000000, .token = drive->conf.token };
+    struct pg_action action = { .id = ++drive->next_id,
+                                .timeout_us = 60000000,
+                                .conf = drive->conf,
+                                .stop_fast_us = 10000000,
+                                .token = drive->conf.token };
 
     for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
         if (strlen(verbs[i].name) == length && strncmp(verbs[i].name, word, length) == 0)
@@ -202,7 +213,8 @@ static void run_schema(struct drive *drive)
     static struct pg_schema schema = {
         .node_count = 2,
         .nodes = { { 1, 0, true, "a", "primary", "default", 100, "host=a", "repmgr", "", "/etc/repmgr.conf" },
-                   { 2, 1, true, "b'c", "standby", "default", 90, "host=b", "repmgr", "repmgr_slot_2", "/etc/r.conf" } },
+                   { 2, 1, true, "b'c", "standby", "default", 90, "host=b", "repmgr", "repmgr_slot_2",
+                     "/etc/r.conf" } },
         .event_count = 1,
         .events = { { 1, "failover", true, "it's done", 1700000000000001 } },
         .voting_term = 3,
