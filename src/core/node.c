@@ -183,7 +183,9 @@ static void hold_action(struct node_turn *turn)
     if (view->acting != ACT_NONE) {
         bool over_stop = view->acting == ACT_KILL || (view->acting == ACT_STOP && action->kind != ACT_KILL);
         bool same = view->acting == action->kind && token_is(view->acting_conf.token, action->conf.token);
-        turn->plan->cancel = urgent(action->kind) && !same && !over_stop && !view->acting_cancelled;
+        /* A checkpoint may take minutes; settings that commits wait for do not wait for it. */
+        bool patient = view->acting == ACT_CHECKPOINT && action->kind != ACT_NONE && action->kind != ACT_SLOTS;
+        turn->plan->cancel = (urgent(action->kind) || patient) && !same && !over_stop && !view->acting_cancelled;
         action->kind = ACT_NONE;
         return;
     }

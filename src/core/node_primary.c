@@ -181,6 +181,10 @@ static void keep_primary(struct node_turn *turn)
                !view->sync.checkpoint_done) {
         (void)node_want(turn, ACT_CHECKPOINT, CHECKPOINT_TIMEOUT_US, &conf);
         node_because(turn, WHY_PRIMARY_CHECKPOINT, NULL);
+    } else if (!token_is(view->checkpointed_under, turn->cluster->token)) {
+        /* Until a checkpoint of the new timeline is in pg_control, pg_rewind takes this server to be on the old one. */
+        (void)node_want(turn, ACT_CHECKPOINT, CHECKPOINT_TIMEOUT_US, &conf);
+        node_because(turn, WHY_PRIMARY_CHECKPOINT, NULL);
     } else if (!node_keep_slots(turn, WHY_PRIMARY_SLOTS)) {
         turn->plan->look = view->sync.settled != conf.demand_version;
         node_because(turn, WHY_PRIMARY, NULL);

@@ -488,6 +488,8 @@ static void action_done(struct manager *manager, const struct pg_result *result,
     case ACT_CHECKPOINT:
         node->checkpointed_for = manager->cluster.operation.at;
         node->sync.checkpoint_done = result->code == 0;
+        if (!node->acting_cancelled)
+            node->checkpointed_under = manager->acting_token;
         break;
     case ACT_START_PRIMARY:
         node->in_place = result->code == 0;
