@@ -18,7 +18,6 @@
 #include "daemon/hook.h"
 
 #define BACKLOG 16
-#define READ_BYTES 16384
 #define LINE_TEXT_MAX 2048
 
 static const char *const code_names[ERR_COUNT] = {
@@ -361,10 +360,10 @@ void api_turn(struct daemon *daemon, int64_t now_us)
 
 static void give_room(uv_handle_t *handle, size_t suggested, uv_buf_t *room)
 {
-    (void)handle;
+    struct api_client *client = handle->data;
+
     (void)suggested;
-    char *bytes = malloc(READ_BYTES);
-    *room = uv_buf_init(bytes, bytes ? READ_BYTES : 0);
+    *room = uv_buf_init(client->room, sizeof client->room);
 }
 
 static void got_bytes(uv_stream_t *stream, ssize_t count, const uv_buf_t *room)
@@ -373,7 +372,6 @@ static void got_bytes(uv_stream_t *stream, ssize_t count, const uv_buf_t *room)
 
     if (count > 0)
         buf_put(&client->in, room->base, (size_t)count);
-    free(room->base);
     if (count < 0 || client->in.failed)
         client_close(client);
     else
@@ -389,7 +387,7 @@ static void connected(uv_stream_t *server, int status)
         return;
     client->api = api;
     client->daemon = api->daemon;
-    buf_init(&client->in, API_REQUEST_BYTES_MAX + READ_BYTES);
+    buf_init(&client->in, API_REQUEST_BYTES_MAX + API_READ_BYTES);
     (void)uv_pipe_init(server->loop, &client->pipe, 0); /* cannot fail */
     client->pipe.data = client;
     client->next = api->clients;

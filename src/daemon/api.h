@@ -14,7 +14,8 @@
 #include "daemon/daemon.h"
 
 #define API_CLIENTS_MAX 32
-#define API_REQUEST_BYTES_MAX (64u << 10)  /* one line */
+#define API_REQUEST_BYTES_MAX (64u << 10) /* one line */
+#define API_READ_BYTES 4096
 #define API_UNSENT_BYTES_MAX (4096u << 10) /* of a client that does not read: it is dropped */
 #define API_QUICK_MS 10000                 /* for requests without a timeout of their own */
 #define API_KEEP_ALIVE_US 8000000          /* a sign of life at least this often */
@@ -83,6 +84,7 @@ struct api_client {
     struct daemon *daemon;
     struct api_client *next;
     struct buf in;
+    char room[API_READ_BYTES];
     bool closing;
     struct api_task task;
 };

@@ -38,9 +38,9 @@ void publish_turn(struct daemon *daemon, int64_t now_us)
         return;
     daemon->published_at_us = now_us + CHECK_EVERY_US;
     publish_rows(&daemon->manager, &daemon->published, now_us, &wanted);
-    if (memcmp(&wanted, &daemon->published, sizeof wanted) == 0)
+    if (publish_same(&wanted, &daemon->published))
         return;
-    memcpy(&daemon->published, &wanted, sizeof wanted);
+    daemon->published = wanted;
     daemon->publishing = true;
     pg_schema(daemon->pg, &daemon->published);
 }

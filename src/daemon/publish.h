@@ -26,6 +26,9 @@ void publish_again(struct daemon *daemon);
 void publish_rows(const struct manager *manager, const struct pg_schema *before, int64_t now_us,
                   struct pg_schema *ret_schema);
 
+/* The same rows, the same events, the same term. */
+bool publish_same(const struct pg_schema *left, const struct pg_schema *right);
+
 /* repmgr's `active`: a standby that is down, or that does not follow the present primary, is not. */
 bool publish_active(const struct manager *manager, const struct member *member, int64_t now_us);
 

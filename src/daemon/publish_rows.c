@@ -140,3 +140,31 @@ void publish_rows(const struct manager *manager, const struct pg_schema *before,
     add_events(cluster, before, ret_schema);
     ret_schema->voting_term = term > INT32_MAX ? INT32_MAX : (int32_t)term;
 }
+
+static bool same_node(const struct pg_schema_node *left, const struct pg_schema_node *right)
+{
+    return left->node_id == right->node_id && left->upstream_node_id == right->upstream_node_id &&
+           left->active == right->active && left->priority == right->priority &&
+           strcmp(left->node_name, right->node_name) == 0 && strcmp(left->type, right->type) == 0 &&
+           strcmp(left->location, right->location) == 0 && strcmp(left->conninfo, right->conninfo) == 0 &&
+           strcmp(left->repluser, right->repluser) == 0 && strcmp(left->slot_name, right->slot_name) == 0 &&
+           strcmp(left->config_file, right->config_file) == 0;
+}
+
+static bool same_event(const struct pg_schema_event *left, const struct pg_schema_event *right)
+{
+    return left->node_id == right->node_id && left->successful == right->successful && left->at_us == right->at_us &&
+           strcmp(left->event, right->event) == 0 && strcmp(left->details, right->details) == 0;
+}
+
+bool publish_same(const struct pg_schema *left, const struct pg_schema *right)
+{
+    bool same = left->node_count == right->node_count && left->event_count == right->event_count &&
+                left->voting_term == right->voting_term;
+
+    for (uint32_t i = 0; same && i < left->node_count; i++)
+        same = same_node(&left->nodes[i], &right->nodes[i]);
+    for (uint32_t i = 0; same && i < left->event_count; i++)
+        same = same_event(&left->events[i], &right->events[i]);
+    return same;
+}

@@ -110,11 +110,12 @@ static json_t *member_problems(const struct status_facts *facts, const struct me
     json_t *list = json_array();
     char age[48];
 
+    if (!report) {
+        status_say(list, "no sign of its daemon since this one started");
+        return list;
+    }
     if (!status_fresh(facts, member)) {
-        if (report)
-            status_say(list, "no sign of its daemon for %s", status_duration(age_us, age, sizeof age));
-        else
-            status_say(list, "no sign of its daemon since this one started");
+        status_say(list, "no sign of its daemon for %s", status_duration(age_us, age, sizeof age));
         return list;
     }
     if (trouble_text(report->trouble))
@@ -137,12 +138,12 @@ static json_t *member_problems(const struct status_facts *facts, const struct me
 /* Bytes behind the primary's last known position; the walsender's and the primary's are of the same moment. */
 static json_t *lag_bytes(const struct report *primary, const struct report *own, int walsender)
 {
-    uint64_t end = primary ? primary->end.at : 0;
-    uint64_t at = walsender >= 0 && primary->walsenders[walsender].flushed.at != 0
-                      ? primary->walsenders[walsender].flushed.at
-                      : own->end.at;
-
-    if (end == 0 || at == 0)
+    if (!primary || primary->end.at == 0)
+        return NULL;
+    uint64_t end = primary->end.at;
+    uint64_t at = walsender >= 0 ? primary->walsenders[walsender].flushed.at : 0;
+    at = at ? at : own->end.at;
+    if (at == 0)
         return NULL;
     return json_integer(end > at ? (json_int_t)(end - at) : 0);
 }
@@ -179,7 +180,8 @@ static void put_postgres(json_t *part, const struct status_facts *facts, const s
     const struct cluster *cluster = &facts->manager->cluster;
     const struct member *primary = cluster_member(cluster, cluster->primary.node_id);
     int64_t primary_age_us;
-    const struct report *above = primary ? status_report(facts, primary, &primary_age_us) : NULL;
+    const struct report *last = primary ? status_report(facts, primary, &primary_age_us) : NULL;
+    const struct report *above = status_fresh(facts, primary);
     bool standby = member->kind == NODE_DATA && member != primary;
     int walsender = standby ? walsender_of(above, member->node_id) : -1;
     const struct demand *demand = cluster_demand(cluster);
@@ -196,14 +198,14 @@ static void put_postgres(json_t *part, const struct status_facts *facts, const s
     if (known)
         (void)snprintf(text, sizeof text, "%" PRIX64 "/%" PRIX64, report->end.at >> 32, report->end.at & UINT32_MAX);
     status_put_text(part, "lsn", known && report->end.at ? text : NULL);
-    status_put(part, "lag_bytes", known && standby ? lag_bytes(above, report, walsender) : NULL);
+    status_put(part, "lag_bytes", known && standby ? lag_bytes(last, report, walsender) : NULL);
     status_put(part, "lag_ms",
                known && fresh && standby && report->receiver_streaming ? json_integer(report->replay_lag_us / 1000)
                                                                        : NULL);
     status_put_number(part, "upstream", known && fresh && standby ? report->upstream : 0);
     status_put_flag(part, "streaming", known && fresh && standby && report->receiver_streaming);
     status_put_text(part, "attached",
-                    walsender < 0                            ? NULL
+                    !above || walsender < 0                  ? NULL
                     : above->walsenders[walsender].streaming ? "streaming"
                                                              : "catchup");
     status_put_flag(part, "synchronous",
