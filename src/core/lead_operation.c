@@ -35,7 +35,22 @@ static bool writer_over(const struct lead_turn *turn)
     return grants_over(turn);
 }
 
-/* The other reporters' directories whose WAL is on the winner's history. */
+/*
+ * This member's WAL is on the winner's history. Under a fence its report says so. In a switchover nobody is fenced: who
+ * follows the old primary holds a beginning of its WAL, which is what any winner has.
+ */
+static bool answers(const struct lead_turn *turn, const struct report *report, const struct ranking *ranking,
+                    struct token token)
+{
+    if (token_is(report->fence.token, token) && report->fence.data)
+        return directory_is(report->fence.directory, report->directory) &&
+               report->fence.timeline.no == ranking->timeline.no &&
+               lsn_cmp(report->fence.end, ranking->position) <= 0;
+    return turn->cluster->operation.kind == OPERATION_SWITCHOVER && report->pg_state == PG_STANDBY &&
+           report->following && !report->lagging && report->timeline.no == ranking->timeline.no;
+}
+
+/* The directories of the others that answer. */
 static uint32_t answering(const struct lead_turn *turn, const struct ranking *ranking, struct token token,
                           struct directory_id ret_directories[MEMBERS_MAX])
 {
@@ -43,13 +58,11 @@ static uint32_t answering(const struct lead_turn *turn, const struct ranking *ra
     uint32_t count = 0;
 
     for (uint32_t i = 0; i < cluster->member_count; i++) {
+        const struct member *member = &cluster->members[i];
         const struct report *report = lead_fresh(turn, i);
-        if (!report || cluster->members[i].kind != NODE_DATA || cluster->members[i].node_id == ranking->winner ||
-            !token_is(report->fence.token, token) || !report->fence.data ||
-            report->fence.timeline.no != ranking->timeline.no || lsn_cmp(report->fence.end, ranking->position) > 0 ||
-            !directory_is(report->fence.directory, cluster->members[i].directory))
-            continue;
-        ret_directories[count++] = cluster->members[i].directory;
+        if (report && member->kind == NODE_DATA && member->node_id != ranking->winner &&
+            directory_is(report->directory, member->directory) && answers(turn, report, ranking, token))
+            ret_directories[count++] = member->directory;
     }
     return count;
 }

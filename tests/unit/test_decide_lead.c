@@ -1,0 +1,466 @@
+/*
+ * test_decide_lead.c - the leader elects nobody before the writer is over and the data is there, and proposes nothing
+ * that does not fit. Design 5.2, 5.3, 5.4; G1, G2, G3; R11, R13, R17, R27.
+ *
+ * Agreed states are put before all combinations of what the members may have reported; whether a plan is right is
+ * judged anew from the facts, not by the functions that made it.
+ */
+#include "agreed.h"
+#include "core/decide.h"
+
+#define SECOND 1000000LL
+#define NOW (1000 * SECOND)
+#define HELD 2000
+#define MISSED 1000
+
+static unsigned reached[WHY_COUNT];
+
+struct bench {
+    struct cluster cluster;
+    struct report reports[MEMBERS_MAX];
+    struct lead_view view;
+    struct lead_plan plan;
+};
+
+/* --- agreed states ------------------------------------------------------------------------------------------------ */
+
+static void active(struct cluster *cluster)
+{
+    agreed_four(cluster, 1);
+}
+
+static void down(struct cluster *cluster)
+{
+    active(cluster);
+    cluster->policy.primary_start_timeout_ms = 5000;
+}
+
+static void fenced(struct cluster *cluster)
+{
+    active(cluster);
+    agreed_do_fence(cluster);
+}
+
+static void fenced_alone(struct cluster *cluster)
+{
+    agreed_four(cluster, 0);
+    agreed_do_fence(cluster);
+}
+
+static void fenced_async(struct cluster *cluster)
+{
+    fenced_alone(cluster);
+    cluster->policy.durability = DURABILITY_ASYNC;
+}
+
+static void elected(struct cluster *cluster)
+{
+    fenced(cluster);
+    ACCEPTED(cluster, agreed_elect(cluster, B, DEMAND(1, A, C)));
+}
+
+static void fenced_again(struct cluster *cluster)
+{
+    elected(cluster);
+    agreed_do_fence(cluster);
+}
+
+static void switching(struct cluster *cluster)
+{
+    active(cluster);
+    ACCEPTED(cluster, agreed_switchover(cluster, B));
+}
+
+static void switched(struct cluster *cluster)
+{
+    switching(cluster);
+    ACCEPTED(cluster, agreed_elect_over(cluster, B, DEMAND(1, A, C)));
+}
+
+static void paused(struct cluster *cluster)
+{
+    active(cluster);
+    ACCEPTED(cluster, agreed_pause(cluster, W, PAUSE_ON));
+}
+
+static void fenced_unpausing(struct cluster *cluster)
+{
+    paused(cluster);
+    ACCEPTED(cluster, agreed_pause(cluster, W, PAUSE_ENDING));
+    agreed_do_fence(cluster);
+}
+
+static void (*const states[])(struct cluster *cluster) = {
+    active,       down,      fenced,   fenced_alone, fenced_async,     elected,
+    fenced_again, switching, switched, paused,       fenced_unpausing,
+};
+
+/* --- what members may have reported ------------------------------------------------------------------------------- */
+
+static uint32_t choose(uint64_t *choices, uint32_t count)
+{
+    uint32_t choice = (uint32_t)(*choices % count);
+
+    *choices /= count;
+    return choice;
+}
+
+static uint32_t index_of(const struct bench *bench, int32_t node_id)
+{
+    uint32_t i = 0;
+
+    while (bench->cluster.members[i].node_id != node_id)
+        i++;
+    return i;
+}
+
+/* A healthy member's report, without anything about a fence. */
+static struct report *report(struct bench *bench, int32_t node_id)
+{
+    uint32_t i = index_of(bench, node_id);
+    const struct member *member = &bench->cluster.members[i];
+    struct report *made = &bench->reports[i];
+
+    *made = (struct report){
+        .node_id = node_id,
+        .raft_id = member->raft_id,
+        .start_no = member->start_no,
+        .applied = bench->cluster.version,
+        .token = bench->cluster.token,
+        .hello = true,
+        .pg_state = member->kind == NODE_WITNESS ? PG_UNKNOWN : PG_STANDBY,
+        .pg_answering = true,
+        .directory = member->directory,
+        .timeline = bench->cluster.primary.from_timeline,
+        .end = { HELD },
+        .following = true,
+        .primary_seen_us = 100,
+    };
+    bench->view.heard[i] = (struct heard){ .report = made, .age_us = 1000 };
+    return made;
+}
+
+static void has_data(struct report *made, const struct cluster *cluster, uint64_t end)
+{
+    made->fence.data = true;
+    made->fence.token = cluster->token;
+    made->fence.directory = made->directory;
+    made->fence.timeline = cluster->primary.from_timeline;
+    made->fence.end = made->end = (struct lsn){ end };
+}
+
+/* The writer's own report: whether it stopped, and how much that is worth. */
+static void choose_writer(uint64_t *choices, struct bench *bench)
+{
+    const struct cluster *cluster = &bench->cluster;
+    struct report *writer = report(bench, cluster->primary.node_id);
+    bool over = cluster->operation.kind == OPERATION_SWITCHOVER;
+    uint32_t choice = choose(choices, 9);
+    struct heard *heard = &bench->view.heard[index_of(bench, cluster->primary.node_id)];
+
+    writer->pg_state = PG_PRIMARY;
+    writer->lease_valid = choice == 1;
+    writer->trouble = choice == 2 ? TROUBLE_GIVING_UP : TROUBLE_NONE;
+    if (choice == 0)
+        heard->report = NULL;
+    if (choice < 3)
+        return;
+    writer->pg_state = PG_STOPPED;
+    writer->trouble = choice == 8 ? TROUBLE_DOWN : TROUBLE_STOPPED;
+    writer->fence = (struct fence_report){ .stopped = true, .clean = choice == 3, .directory = writer->directory };
+    writer->fence.timeline = cluster->primary.from_timeline;
+    writer->fence.end.at = HELD;
+    writer->fence.token.no = cluster->token.no + over;
+    writer->fence.data = choice == 3;
+    if (choice == 5)
+        writer->fence.token.no--;
+    if (choice == 6)
+        writer->start_no--; /* of a former life */
+    if (choice == 7)
+        heard->age_us = 3 * SECOND; /* longer ago than failure_timeout */
+}
+
+#define VIEWS (9ull * 4 * 4 * 3 * 3 * 2 * 3)
+
+/* A voter's word that its grants are over: not given, for an older fence, or good. */
+static void choose_grants(uint64_t *choices, struct bench *bench, int32_t node_id)
+{
+    struct report *voter = &bench->reports[index_of(bench, node_id)];
+    uint32_t choice = choose(choices, 3);
+
+    voter->fence.grants_over = choice != 0;
+    if (voter->fence.token.no == 0)
+        voter->fence.token.no = bench->cluster.token.no - (choice == 1);
+}
+
+static void choose_view(uint64_t choices, struct bench *bench)
+{
+    struct lead_view *view = &bench->view;
+    const int32_t standbys[] = { bench->cluster.primary.node_id == B ? A : B, C };
+
+    *view = (struct lead_view){
+        .node_id = W,
+        .raft_id = cluster_member(&bench->cluster, W)->raft_id,
+        .start_no = 1,
+        .hello = true,
+        .raft = { .leader = true },
+        .leader_since_us = NOW - 500 * SECOND,
+        .primary_lsn = { HELD },
+    };
+    for (uint32_t i = 0; i < bench->cluster.member_count; i++)
+        view->raft.servers[view->raft.server_count++].raft_id = bench->cluster.members[i].raft_id;
+    for (uint32_t i = 0; i < view->raft.server_count; i++)
+        view->raft.servers[i].role = RAFT_ROLE_VOTER;
+    choose_writer(&choices, bench);
+    (void)report(bench, W);
+    for (size_t i = 0; i < ARRAY_LEN(standbys); i++) {
+        struct report *made = report(bench, standbys[i]);
+        uint32_t choice = choose(&choices, 4);
+        if (choice == 0)
+            bench->view.heard[index_of(bench, standbys[i])].report = NULL;
+        else if (choice == 1)
+            made->end.at = MISSED;
+        else
+            has_data(made, &bench->cluster, choice == 2 ? HELD : MISSED);
+    }
+    choose_grants(&choices, bench, standbys[0]);
+    choose_grants(&choices, bench, W);
+    bench->reports[index_of(bench, C)].fence.grants_over = true;
+    bench->reports[index_of(bench, bench->cluster.primary.node_id)].fence.grants_over = true;
+    view->primary_seen_us = choose(&choices, 2) ? NOW - 1000 : NOW - 100 * SECOND;
+    uint32_t choice = choose(&choices, 3);
+    view->operation_since_us = choice == 0 ? NOW : NOW - 500 * SECOND;
+    bench->cluster.policy.fence_wait = choice == 2 ? FENCE_WAIT_NONE : FENCE_WAIT_LEASE;
+    if (view->primary_seen_us < NOW - SECOND)
+        for (uint32_t i = 0; i < bench->cluster.member_count; i++)
+            bench->reports[i].primary_seen_us = -1;
+}
+
+/* --- what must hold ----------------------------------------------------------------------------------------------- */
+
+/* Its newest report, if it is of its present life and fresh. */
+static const struct report *word_of(const struct bench *bench, int32_t node_id)
+{
+    uint32_t i = index_of(bench, node_id);
+    const struct heard *heard = &bench->view.heard[i];
+
+    return heard->report && heard->age_us <= 2 * SECOND && heard->report->start_no == bench->cluster.members[i].start_no
+               ? heard->report
+               : NULL;
+}
+
+static bool writer_is_over(const struct bench *bench)
+{
+    const struct cluster *cluster = &bench->cluster;
+    const struct report *writer = word_of(bench, cluster->primary.node_id);
+    const int32_t voters[] = { A, B, C, W };
+    uint32_t over = 0;
+
+    if (writer && writer->fence.stopped && token_is(writer->fence.token, cluster->token))
+        return true;
+    if (cluster->pause != PAUSE_OFF)
+        return false;
+    if (cluster->policy.fence_wait == FENCE_WAIT_NONE && cluster->policy.durability != DURABILITY_ASYNC)
+        return true;
+    for (size_t i = 0; i < ARRAY_LEN(voters); i++) {
+        const struct report *voter = word_of(bench, voters[i]);
+        over += voter && voter->fence.grants_over && token_is(voter->fence.token, cluster->token);
+    }
+    return over >= 3;
+}
+
+static bool told_its_end(const struct bench *bench, int32_t node_id)
+{
+    const struct report *member = word_of(bench, node_id);
+
+    return member && member->fence.data && token_is(member->fence.token, bench->cluster.token);
+}
+
+/* Under {the two others; 1}, which agreed_four() and ELECT leave, or {none; 0}: who has to have told its end of WAL. */
+static bool data_is_there(const struct bench *bench)
+{
+    const struct cluster *cluster = &bench->cluster;
+    int32_t writer = cluster->primary.node_id;
+
+    if (told_its_end(bench, writer) || cluster->policy.durability == DURABILITY_ASYNC)
+        return true;
+    return cluster_demand(cluster)->k > 0 && told_its_end(bench, C) && told_its_end(bench, writer == A ? B : A);
+}
+
+static bool elects_rightly(const struct bench *bench, const struct command *elect)
+{
+    const struct cluster *cluster = &bench->cluster;
+    const struct report *winner = word_of(bench, elect->node_id), *old = word_of(bench, cluster->primary.node_id);
+
+    if (!winner)
+        return false;
+    if (cluster->operation.kind == OPERATION_FAILOVER) {
+        bool most = true;
+        for (int32_t node = A; node <= C; node++)
+            if (node != cluster->primary.node_id && told_its_end(bench, node))
+                most = most && word_of(bench, node)->fence.end.at <= elect->lsn.at;
+        return cluster_fenced(cluster) && writer_is_over(bench) && data_is_there(bench) && most &&
+               told_its_end(bench, elect->node_id) && winner->fence.end.at == elect->lsn.at;
+    }
+    if (!old || !old->fence.stopped || old->fence.token.no != cluster->token.no + 1 ||
+        elect->stopped_start_no != old->start_no)
+        return false;
+    return elect->node_id == A || (old->fence.clean && winner->end.at >= old->fence.end.at);
+}
+
+/* Whoever could be reached and is up meets the demand, so that a FENCE would not stop a primary that nobody can
+ * replace. */
+static bool somebody_could(const struct bench *bench)
+{
+    const struct report *b = word_of(bench, B), *c = word_of(bench, C);
+
+    return b && c && b->pg_state == PG_STANDBY && c->pg_state == PG_STANDBY;
+}
+
+static bool fences_rightly(const struct bench *bench)
+{
+    const struct cluster *cluster = &bench->cluster;
+    const struct report *writer = word_of(bench, cluster->primary.node_id);
+
+    if (cluster_fenced(cluster) || cluster->pause == PAUSE_ON)
+        return false;
+    if (cluster->operation.kind != OPERATION_NONE)
+        return bench->view.operation_since_us < NOW - 2 * SECOND || (writer && writer->trouble == TROUBLE_FAILED);
+    return !writer || !writer->lease_valid || somebody_could(bench);
+}
+
+static bool restarts_rightly(const struct bench *bench, const struct command *restart)
+{
+    const struct report *writer = word_of(bench, bench->cluster.primary.node_id);
+
+    return bench->cluster.operation.kind == OPERATION_NONE && writer && writer->pg_state == PG_STOPPED &&
+           restart->stopped_start_no == writer->start_no && restart->node_id == bench->cluster.primary.node_id;
+}
+
+/* Everything proposed fits the state that it was decided on. */
+static bool fits(const struct bench *bench, const struct command *command)
+{
+    static struct cluster after;
+    struct command proposed = *command;
+
+    after = bench->cluster;
+    proposed.raft_id = bench->view.raft_id;
+    proposed.start_no = bench->view.start_no;
+    return cluster_apply(&after, &proposed, NULL) == APPLY_OK;
+}
+
+static bool right(const struct bench *bench, uint32_t *decisions)
+{
+    const struct lead_plan *plan = &bench->plan;
+
+    for (uint32_t i = 0; i < plan->command_count; i++) {
+        const struct command *command = &plan->commands[i];
+        ++*decisions;
+        if (!fits(bench, command))
+            return false;
+        if (command->kind == COMMAND_ELECT && !elects_rightly(bench, command))
+            return false;
+        if (command->kind == COMMAND_FENCE && !fences_rightly(bench))
+            return false;
+        if (command->kind == COMMAND_RESTART && !restarts_rightly(bench, command))
+            return false;
+    }
+    return plan->command_count <= 1 && why_text(plan->why)[0] != '\0' && plan->wake_at_us > NOW;
+}
+
+/* G6: where the writer is over, the data there and somebody electable, it elects. */
+static bool prompt(const struct bench *bench)
+{
+    const struct cluster *cluster = &bench->cluster;
+
+    if (!cluster_fenced(cluster) || !writer_is_over(bench) || !data_is_there(bench) ||
+        cluster->policy.durability == DURABILITY_ASYNC)
+        return true;
+    return bench->plan.command_count == 1 && bench->plan.commands[0].kind == COMMAND_ELECT;
+}
+
+static void no_proposal_is_early_or_unfit(void)
+{
+    static struct bench bench;
+    uint32_t wrong = 0, decisions = 0;
+
+    for (size_t state = 0; state < ARRAY_LEN(states); state++) {
+        states[state](&bench.cluster);
+        for (uint64_t choices = 0; choices < VIEWS && wrong < 10; choices++) {
+            choose_view(choices, &bench);
+            lead_decide(&bench.cluster, &bench.view, NOW, &bench.plan);
+            reached[bench.plan.why]++;
+            if (right(&bench, &decisions) && prompt(&bench))
+                continue;
+            wrong++;
+            printf("state %zu choices %u why %s commands %u: %s\n", state, (unsigned)choices, why_name(bench.plan.why),
+                   bench.plan.command_count,
+                   bench.plan.command_count ? command_name(bench.plan.commands[0].kind) : "none");
+        }
+    }
+    CU_ASSERT(wrong == 0 && decisions > 1000);
+}
+
+static void the_walk_reaches_what_matters(void)
+{
+    static const enum why wanted[] = {
+        WHY_WRITER_LIVE,         WHY_DEMANDS_UNMET,     WHY_ELECT,           WHY_WINNER_WORKS,   WHY_WINNER_FAILED,
+        WHY_SWITCHOVER_STOPPING, WHY_SWITCHOVER_SILENT, WHY_SWITCHOVER_BACK, WHY_SUSPECT_SILENT, WHY_SUSPECT_REPORT,
+        WHY_NOBODY_CAN,          WHY_RESTART_IN_PLACE,  WHY_PAUSED,
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
+        if (reached[wanted[i]] == 0)
+            printf("never reached: %s\n", why_name(wanted[i]));
+        CU_ASSERT(reached[wanted[i]] > 0);
+    }
+}
+
+static void only_a_leader_that_has_said_hello_proposes(void)
+{
+    static struct bench bench;
+
+    for (size_t state = 0; state < ARRAY_LEN(states); state++) {
+        states[state](&bench.cluster);
+        for (uint64_t choices = 0; choices < VIEWS; choices++) {
+            choose_view(choices, &bench);
+            bench.view.hello = choices % 2;
+            bench.view.raft.leader = !(choices % 2);
+            lead_decide(&bench.cluster, &bench.view, NOW, &bench.plan);
+            CU_ASSERT_FATAL(bench.plan.command_count == 0 && bench.plan.raft_change == 0 &&
+                            bench.plan.transfer_to == 0);
+        }
+    }
+}
+
+/* 5.4: a switchover does not weaken what the next commits are promised, forward or back: those who follow do answer. */
+static void a_switchover_keeps_the_promise(void)
+{
+    static struct bench bench;
+
+    for (int back = 0; back < 2; back++) {
+        switching(&bench.cluster);
+        choose_view(0, &bench);
+        struct report *old = report(&bench, A), *target = report(&bench, B), *other = report(&bench, C);
+        old->pg_state = PG_STOPPED;
+        has_data(old, &bench.cluster, HELD);
+        old->fence.token.no++;
+        old->fence.stopped = true;
+        old->fence.clean = !back;
+        target->end.at = other->end.at = HELD;
+        lead_decide(&bench.cluster, &bench.view, NOW, &bench.plan);
+        CU_ASSERT_FATAL(bench.plan.command_count == 1 && bench.plan.commands[0].kind == COMMAND_ELECT);
+        CU_ASSERT(bench.plan.commands[0].node_id == (back ? A : B));
+        CU_ASSERT(bench.plan.commands[0].demand.k == 1);
+        CU_ASSERT(demand_names(&bench.plan.commands[0].demand, agreed_directory(C)));
+        CU_ASSERT(demand_names(&bench.plan.commands[0].demand, agreed_directory(back ? B : A)));
+    }
+}
+
+static const struct unit_test tests[] = {
+    { "no proposal is early or unfit, and none is late", no_proposal_is_early_or_unfit },
+    { "that walk reaches the plans that matter", the_walk_reaches_what_matters },
+    { "only a leader that has said HELLO proposes", only_a_leader_that_has_said_hello_proposes },
+    { "a switchover keeps the promise, forward and back", a_switchover_keeps_the_promise },
+};
+const struct unit_suite suite_decide_lead = UNIT_SUITE("decide_lead", tests);
