@@ -202,11 +202,16 @@ void check_cranked(struct host *host)
 /* The guard begins guard_kill_time before the lease's end, or now. */
 void check_guard(const struct host *host)
 {
-    const struct manager *manager = &host->manager;
-    int64_t kill_us = (int64_t)manager->cluster.policy.guard_kill_time_ms * MS;
+    const struct check *check = &host->world->check;
+    int64_t kill_us = (int64_t)host->world->profile.policy.guard_kill_time_ms * MS;
+    int64_t left_us = clock_until(host, host->guard.kill_at_us);
+    int64_t lease_us = clock_until(host, host->manager.node.lease.end_us);
+    int64_t end_us = check->lease_end_us[host->index];
 
-    if (host->guard.mode == WISH_PRIMARY && host->guard.kill_at_us > clock_of(host) &&
-        host->guard.kill_at_us > manager->node.lease.end_us - kill_us)
+    /* The manager may have renewed within this turn. */
+    if (host->world->now_us + lease_us > end_us)
+        end_us = host->world->now_us + lease_us;
+    if (host->guard.mode == WISH_PRIMARY && left_us > 0 && host->world->now_us + left_us > end_us - kill_us + SLACK_US)
         check_fail(host->world, "G1", "n%u's guard would stop PostgreSQL too late for its lease", host->index + 1);
 }
 

@@ -236,6 +236,19 @@ static void on_power(struct host *host)
         world_put(host, AT_DAEMON, world_chance(host->world, 5 * MS, 500 * MS), 0, 0);
 }
 
+/* The guard is dead, or replaced by a new one, which begins with the order that was in force. */
+static void guard_told(struct host *host, bool replaced)
+{
+    const struct node_view *node = &host->manager.node;
+
+    if (replaced && !host->guard.alive) {
+        host->guard.alive = true;
+        guard_order(host, node->guard_mode, node->guard_kill_at_us);
+    }
+    manager_guard(&host->manager, host->guard.alive, node->guard_mode, node->guard_kill_at_us, clock_of(host));
+    host_crank(host);
+}
+
 void host_moment(struct host *host, const struct moment *moment)
 {
     switch (moment->kind) {
@@ -257,9 +270,7 @@ void host_moment(struct host *host, const struct moment *moment)
         host_crank(host);
         break;
     case AT_GUARD_TOLD:
-        host->guard.alive = host->guard.alive || moment->a != 0;
-        manager_guard(&host->manager, host->guard.alive, host->guard.mode, host->guard.kill_at_us, clock_of(host));
-        host_crank(host);
+        guard_told(host, moment->a != 0);
         break;
     case AT_DAEMON:
         if (!host->daemon_up)
