@@ -411,9 +411,19 @@ class Cluster:
             raise Failure(f"streaming are {sorted(streaming)} and not {sorted(wanted)}: {rows}")
         self.check_synchronous(status, rows, wanted)
         for member in status.get("members") or []:
-            if self.node(member["node_id"]) in nodes and not member.get("reachable"):
-                raise Failure(f"{member['node_name']} is unreachable: {member.get('state')}")
+            if self.node(member["node_id"]) in nodes:
+                self.check_member(member, primary, status["primary"]["timeline"])
         return True
+
+    @staticmethod
+    def check_member(member, primary, timeline):
+        """What the cluster says of a member must be as good as what its server says."""
+        if not member.get("reachable"):
+            raise Failure(f"{member['node_name']} is unreachable: {member.get('state')}")
+        if member["kind"] == "data" and member.get("timeline") != timeline:
+            raise Failure(f"{member['node_name']} is said to be on timeline {member.get('timeline')}, not {timeline}")
+        if member["kind"] == "data" and member["node_id"] != primary.number and not member.get("streaming"):
+            raise Failure(f"{member['node_name']} is said not to stream: {member.get('state')}")
 
     def check_synchronous(self, status, rows, wanted):
         """With quorum or strict durability a standby must have become synchronous again; with async, none is."""

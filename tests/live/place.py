@@ -227,7 +227,10 @@ class LoopbackHost(Host):
             with open(f"/proc/{pid}/environ", "rb") as file:
                 marked = f"{MARK}={self.directory}".encode() in file.read().split(b"\0")
             with open(f"/proc/{pid}/cmdline", "rb") as file:
-                return marked and b"writer" not in os.path.basename(file.read().split(b"\0")[0])
+                words = file.read().split(b"\0")
+            # The guard keeps no environment: it shows the data directory that it guards as its argument.
+            guard = words[0].startswith(b"raftmgr-guard") and f"{self.directory}/".encode() in b" ".join(words)
+            return guard or (marked and b"writer" not in os.path.basename(words[0]))
         except OSError:
             return False
 

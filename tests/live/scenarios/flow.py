@@ -5,8 +5,10 @@ import re
 
 from acks import Load, acknowledged, overlap_us, stored_ids
 from cluster import Cluster
-from shell import Failure
+from shell import Failure, wait_for
 from trial import scenario
+
+ATTACH_S = 5
 
 # Lines in their order, others may stand between them. From repmgr 5.3's own output, without what is on its extension
 # and on starting PostgreSQL by hand.
@@ -59,6 +61,7 @@ def expect(what, text, patterns, **values):
         pattern = re.sub(r"\{(\w+)\}", lambda found: re.escape(str(values[found[1]])), pattern)
         if not any(re.fullmatch(pattern, line) for line in lines):
             raise Failure(f"{what} printed no line like '{pattern}' where it was due:\n{text}")
+    return True
 
 
 @scenario(quick=True, durability=())
@@ -78,11 +81,13 @@ def register_and_clone(stage, note):
     expect("standby clone --dry-run", cluster.clone(second, first, "--dry-run").stderr, DRY_RUN, **values)
     if os.path.exists(second.data):
         raise Failure("a dry run of standby clone made the data directory")
-    expect("standby clone", cluster.clone(second, first).stderr, CLONE, **values)
+    expect("standby clone", cluster.clone(second, first, "--fast-checkpoint").stderr, CLONE, **values)
     second.start_daemon()
     cluster.wait_control(second)
     expect("standby register", second.rmctl("standby", "register").stderr, STANDBY_REGISTER)
-    expect("cluster show", second.rmctl("cluster", "show").stdout, "\n".join([SHOW_HEAD, SHOW_PRIMARY, SHOW_STANDBY]))
+    show = "\n".join([SHOW_HEAD, SHOW_PRIMARY, SHOW_STANDBY])
+    wait_for("the standby to be shown as running",
+             lambda: expect("cluster show", second.rmctl("cluster", "show", check=False).stdout, show), ATTACH_S, 0.2)
     cluster.join(witness)
     cluster.wait_settled()
     rows = first.sql("SELECT node_id, node_name, type, active FROM repmgr.nodes ORDER BY node_id")
