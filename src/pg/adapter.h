@@ -55,6 +55,8 @@ struct probe {
     struct child *waldump;
     struct lsn dumped_from; /* what pg_waldump was asked, and what it found */
     struct lsn dumped_end;
+    struct timeline dumping; /* the run under way */
+    struct lsn dumping_from;
 };
 
 typedef void (*step_fn)(struct pg *pg);

@@ -3,7 +3,7 @@
  *
  * Only for a standby in whose life no receiver has run (else the receiver's flushed position tells), that is detached
  * and whose replay stands still without waiting for WAL: paused, delayed, or in conflict with a query. One run reads
- * along one timeline: where the WAL that is held back crosses to a newer one, the end is that of the older.
+ * along one timeline; where the log goes on along a newer one, another run follows.
  */
 #include "pg/held.h"
 
@@ -33,25 +33,65 @@ struct lsn held_parse(const char *errors)
     return end;
 }
 
+static void dump(struct pg *pg, struct timeline timeline, struct lsn from);
+
+/* Where the log goes on from `end` of one timeline: the newer timeline, and its fork. False when it ends there. */
+static bool goes_on(struct pg *pg, struct timeline *timeline, struct lsn end, struct lsn *ret_fork)
+{
+    struct history history;
+    struct timeline next =
+        history_follow(pg->config.data_directory, *timeline, (struct lsn){ end.at + 1 }, pg->probe.raw.segment_bytes);
+
+    if (next.no == timeline->no || history_read(pg->config.data_directory, next, &history, NULL) < 0)
+        return false;
+    for (uint32_t i = 0; i < history.count; i++) {
+        if (history.rows[i].timeline.no == timeline->no)
+            *ret_fork = history.rows[i].end;
+    }
+    *timeline = next;
+    return true;
+}
+
 static void dumped(void *ctx, const struct child_end *end)
 {
     struct pg *pg = ctx;
+    struct probe *probe = &pg->probe;
+    struct lsn last = lsn_max(held_parse(end->errors), probe->dumping_from);
+    struct lsn fork;
 
-    pg->probe.waldump = NULL;
-    pg->probe.dumped_end = lsn_max(held_parse(end->errors), pg->probe.dumped_from);
-    if (!end->timed_out)
-        pg_look(pg);
-    else
-        pg->probe.dumped_end.at = 0;
+    probe->waldump = NULL;
+    if (end->timed_out) {
+        probe->dumped_from.at = 0; /* a later look begins anew */
+        return;
+    }
+    if (goes_on(pg, &probe->dumping, last, &fork)) {
+        dump(pg, probe->dumping, fork);
+        return;
+    }
+    probe->dumped_end = last;
+    pg_look(pg);
+}
+
+static void dump(struct pg *pg, struct timeline timeline, struct lsn from)
+{
+    char program[PATH_SIZE + 32];
+    char wal[PLACE_PATH_SIZE];
+    char number[16];
+    char start[32];
+
+    pg->probe.dumping = timeline;
+    pg->probe.dumping_from = from;
+    (void)snprintf(wal, sizeof wal, "%s/pg_wal", pg->config.data_directory);
+    (void)snprintf(number, sizeof number, "%" PRIu32, timeline.no);
+    (void)snprintf(start, sizeof start, "%" PRIX32 "/%" PRIX32, (uint32_t)(from.at >> 32), (uint32_t)from.at);
+    const char *argv[] = { act_program(pg, "pg_waldump", program), "-q", "-p", wal, "-t", number, "-s", start, NULL };
+    struct child_spec spec = { .argv = argv, .env = { "LC_ALL=C" }, .timeout_ms = 60000 };
+    pg->probe.waldump = child_run(&pg->pool, &spec, dumped, pg);
 }
 
 void held_look(struct pg *pg, const struct look *look)
 {
     struct probe *probe = &pg->probe;
-    char program[PATH_SIZE + 32];
-    char wal[PLACE_PATH_SIZE];
-    char timeline[16];
-    char from[32];
 
     bool held = look->in_recovery && !look->receiver && !look->waiting && look->received.at == 0 &&
                 look->replayed.at > 0 && probe->seen.conf_present && probe->seen.conf.upstream == 0;
@@ -62,11 +102,5 @@ void held_look(struct pg *pg, const struct look *look)
         probe->dumped_end.at = 0;
         return;
     }
-    (void)snprintf(wal, sizeof wal, "%s/pg_wal", pg->config.data_directory);
-    (void)snprintf(timeline, sizeof timeline, "%" PRIu32, probe->newest.no ? probe->newest.no : 1);
-    (void)snprintf(from, sizeof from, "%" PRIX32 "/%" PRIX32, (uint32_t)(look->replayed.at >> 32),
-                   (uint32_t)look->replayed.at);
-    const char *argv[] = { act_program(pg, "pg_waldump", program), "-q", "-p", wal, "-t", timeline, "-s", from, NULL };
-    struct child_spec spec = { .argv = argv, .env = { "LC_ALL=C" }, .timeout_ms = 60000 };
-    probe->waldump = child_run(&pg->pool, &spec, dumped, pg);
+    dump(pg, probe->seen.timeline, look->replayed);
 }

@@ -26,6 +26,7 @@
 #define ORPHANS_MS 5   /* between looks while processes without a postmaster are left */
 #define ATTEMPT_MS_MIN 1000
 #define NUDGE_US (10 * INT64_C(1000000))
+#define NUDGE_AFTER_US (1 * INT64_C(1000000))
 #define NUDGE_EVERY_MS 15
 #define DEFER_MS 2 /* a look that was asked for waits this long for others to be asked for */
 
@@ -140,15 +141,22 @@ void probe_nudge(struct pg *pg)
         (void)kill(startup, SIGHUP);
 }
 
+/* An upstream that is promoted meanwhile ends the stream of its old timeline once more: so this goes on for a moment
+ * after the stream is there. */
 static void nudge_timer(uv_timer_t *timer)
 {
     struct pg *pg = timer->data;
+    struct probe *probe = &pg->probe;
+    int64_t now = clock_boot_us();
+    bool streams = probe->life.known && probe->seen.receiver_streaming;
 
-    if (clock_boot_us() >= pg->probe.nudge_until_us || (pg->probe.life.known && pg->probe.seen.receiver_streaming)) {
+    if (now >= probe->nudge_until_us) {
         (void)uv_timer_stop(timer);
         return;
     }
-    if (pg->probe.life.known && pg->probe.seen.state == PG_STANDBY)
+    if (streams && probe->nudge_until_us > now + NUDGE_AFTER_US)
+        probe->nudge_until_us = now + NUDGE_AFTER_US;
+    if (!streams && probe->life.known && probe->seen.state == PG_STANDBY)
         probe_nudge(pg);
     pg_look(pg);
 }
