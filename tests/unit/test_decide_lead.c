@@ -155,7 +155,7 @@ static void choose_writer(uint64_t *choices, struct bench *bench)
     const struct cluster *cluster = &bench->cluster;
     struct report *writer = report(bench, cluster->primary.node_id);
     bool over = cluster->operation.kind == OPERATION_SWITCHOVER;
-    uint32_t choice = choose(choices, 9);
+    uint32_t choice = choose(choices, 11);
     struct heard *heard = &bench->view.heard[index_of(bench, cluster->primary.node_id)];
 
     writer->pg_state = PG_PRIMARY;
@@ -176,11 +176,17 @@ static void choose_writer(uint64_t *choices, struct bench *bench)
         writer->fence.token.no--;
     if (choice == 6)
         writer->start_no--; /* of a former life */
+    if (choice == 9)
+        writer->pg_state = PG_ORPHANS; /* and says that it died: some of it is left */
+    if (choice == 9)
+        writer->fence.stopped = false;
+    if (choice == 10)
+        writer->applied = 0; /* from before it was permitted to start */
     if (choice == 7)
         heard->age_us = 3 * SECOND; /* longer ago than failure_timeout */
 }
 
-#define VIEWS (9ull * 4 * 4 * 3 * 3 * 2 * 3)
+#define VIEWS (11ull * 4 * 4 * 3 * 3 * 2 * 3)
 
 /* A voter's word that its grants are over: not given, for an older fence, or good. */
 static void choose_grants(uint64_t *choices, struct bench *bench, int32_t node_id)
@@ -334,7 +340,8 @@ static bool restarts_rightly(const struct bench *bench, const struct command *re
     const struct report *writer = word_of(bench, bench->cluster.primary.node_id);
 
     return bench->cluster.operation.kind == OPERATION_NONE && writer && writer->pg_state == PG_STOPPED &&
-           restart->stopped_start_no == writer->start_no && restart->node_id == bench->cluster.primary.node_id;
+           writer->applied >= bench->cluster.primary.permitted_at && restart->stopped_start_no == writer->start_no &&
+           restart->node_id == bench->cluster.primary.node_id;
 }
 
 /* Everything proposed fits the state that it was decided on. */
