@@ -12,6 +12,7 @@
 
 #include "base/file.h"
 #include "pg/adapter.h"
+#include "pg/postmaster.h"
 
 #define ARGS_MAX 16
 #define ENV_MAX 512
@@ -145,6 +146,21 @@ static struct server *spawn(struct pg *pg, char **args, int log, int *ret_failed
     return server;
 }
 
+/* A lock file left by a crash names a number that another process may have by now (after a boot, or as a zombie): then
+ * PostgreSQL refuses to start for as long as that one lives. It goes when that process is not of this instance. */
+static int remove_stale_lock(struct pg *pg, struct err *err)
+{
+    struct postmaster_file file;
+    char path[PLACE_PATH_SIZE];
+
+    if (!postmaster_read(pg->config.data_directory, &file) || instance_has(&pg->instance, file.pid))
+        return 0;
+    (void)snprintf(path, sizeof path, "%s/postmaster.pid", pg->config.data_directory);
+    if (unlink(path) < 0 && errno != ENOENT)
+        return err_set_errno(err, errno, "could not remove the stale lock file '%s'", path);
+    return 0;
+}
+
 int server_start(struct pg *pg, const char *const *extra, struct err *err)
 {
     char program[PATH_SIZE + 32];
@@ -161,7 +177,7 @@ int server_start(struct pg *pg, const char *const *extra, struct err *err)
     int failed;
 
     if (control_read(pg->config.data_directory, &control, err) < 0 ||
-        history_clean(pg->config.data_directory, control.timeline, err) < 0)
+        history_clean(pg->config.data_directory, control.timeline, err) < 0 || remove_stale_lock(pg, err) < 0)
         return -(int)err->code;
     (void)act_program(pg, "postgres", program);
     place_main_conf_path(&pg->config, main_conf);
