@@ -8,7 +8,7 @@ import signal
 import socket
 
 from place import alive, process_state, send
-from shell import Failure, now_us, wait_for, write_file
+from shell import Failure, Hopeless, now_us, wait_for, write_file
 
 PEER_PORT = 7654
 PG_PORT = 5432
@@ -47,6 +47,20 @@ def pg_bindir():
     if not directory:
         raise Failure("there is no PostgreSQL server under /usr/lib/postgresql: run 'make deps', or set PG_BINDIR")
     return directory
+
+
+def free_ports(count):
+    """A number after which `count` ports, and as many 50 further on, are free on loopback."""
+    for base in range(20000 + os.getpid() % 100 * 100, 32000, 100):
+        try:
+            for port in (base + offset + number for offset in (0, 50) for number in range(1, count + 1)):
+                with socket.socket() as probe:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    probe.bind(("127.0.0.1", port))
+            return base
+        except OSError:
+            continue
+    raise Failure("there are no free ports between 20000 and 32000")
 
 
 class Node:
@@ -242,7 +256,7 @@ class Cluster:
         self.password = "live"
         self.debug = debug
         self.settings = settings
-        self.base_port = 20000 + os.getpid() % 120 * 100
+        self.base_port = None if place.several_addresses else free_ports(data + witnesses)
         self.nodes = []
         for number in range(1, data + witnesses + 1):
             is_data = number <= data
@@ -346,7 +360,7 @@ class Cluster:
     def wait_control(self, node):
         def answers():
             if not node.daemon_runs():
-                raise Failure(f"{node.name}'s daemon ended:\n{node.log_tail()}")
+                raise Hopeless(f"{node.name}'s daemon ended:\n{node.log_tail()}")
             return node.status()
         return wait_for(f"{node.name}'s daemon to answer rmctl", answers, START_S)
 

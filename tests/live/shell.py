@@ -13,6 +13,10 @@ class Failure(Exception):
     """What a live test says when the cluster did not do what it must."""
 
 
+class Hopeless(Failure):
+    """A failure that no waiting mends."""
+
+
 def now_us():
     """The clock of the tests and of writer.c: CLOCK_BOOTTIME, in microseconds."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
@@ -30,6 +34,8 @@ def wait_for(what, condition, deadline_s, poll_s=POLL_S):
             value = condition()
             if value:
                 return value
+        except Hopeless:
+            raise
         except Failure as failure:
             complaint = f": {failure}"
         if time.monotonic() >= end:
