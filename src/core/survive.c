@@ -133,7 +133,7 @@ bool survive_one_more(const struct cluster *cluster, const struct heard heard[ME
 
     ret_why[0] = '\0';
     if (cluster->pause != PAUSE_OFF) {
-        say(&view, "failover is paused");
+        say(&view, "%s", cluster->pause == PAUSE_ON ? "failover is paused" : "the pause has not ended yet");
         return false;
     }
     for (uint32_t i = 0; i < cluster->member_count; i++)

@@ -265,7 +265,8 @@ static void give_up(struct api_client *client)
         api_refuse(client, ERR_UNKNOWN, hint, "it was proposed, and is not in effect after %" PRId64 " s; waits for %s",
                    task->request.timeout_ms / 1000, task->waits);
     else if (client->daemon->consensus && manager->lead.raft.leader_id == 0)
-        api_refuse(client, ERR_NOT_LEADER, hint, "no Raft leader is known: a majority of the voters is missing");
+        api_refuse(client, ERR_NOT_LEADER, hint, "no Raft leader is known to this node; waited %" PRId64 " s for %s",
+                   task->request.timeout_ms / 1000, task->waits);
     else
         api_refuse(client, ERR_TIMEOUT, hint, "waited %" PRId64 " s for %s", task->request.timeout_ms / 1000,
                    task->waits);

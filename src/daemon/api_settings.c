@@ -1,6 +1,8 @@
 /* api_settings.c - pause, unpause, config show, config set. See api.h. */
 #include "daemon/api.h"
 
+#define ARMED_PATIENCE_US 2000000
+
 /* -- pause -------------------------------------------------------------------------------------------------------- */
 
 static void answer_pause(struct api_client *client, bool paused)
@@ -11,16 +13,25 @@ static void answer_pause(struct api_client *client, bool paused)
 void api_turn_pause(struct api_client *client, int64_t now_us)
 {
     const struct cluster *cluster = &client->daemon->manager.cluster;
-    bool pause = client->task.request.kind == API_PAUSE;
+    struct api_task *task = &client->task;
+    bool pause = task->request.kind == API_PAUSE;
 
     if (!api_ready(client))
         return;
-    if ((cluster->pause == PAUSE_ON) == pause) {
+    if (cluster->pause == (pause ? PAUSE_ON : PAUSE_OFF)) {
         answer_pause(client, pause);
         return;
     }
+    if (!pause && cluster->pause == PAUSE_ENDING) {
+        /* Lifted. That the primary's guard is armed again takes a moment, or the primary is gone. */
+        task->problem_since_us = task->problem_since_us ? task->problem_since_us : now_us;
+        api_waits(client, "the primary's guard to be armed");
+        if (now_us - task->problem_since_us >= ARMED_PATIENCE_US)
+            answer_pause(client, false);
+        return;
+    }
     struct command command = { .kind = COMMAND_PAUSE, .number = pause ? PAUSE_ON : PAUSE_ENDING };
-    client->task.changed = true;
+    task->changed = true;
     api_waits(client, pause ? "the pause to be committed" : "the end of the pause to be committed");
     (void)api_propose(client, &command, now_us);
 }

@@ -21,7 +21,7 @@ static bool may_publish(const struct daemon *daemon, int64_t now_us)
     return daemon->pg && cluster->cluster_id != 0 && manager->node.hello &&
            cluster_is_primary(cluster, manager->node.node_id) && cluster->primary.phase == PRIMARY_ACTIVE &&
            manager->node.pg.state == PG_PRIMARY && manager->node.pg.conf_present &&
-           (cluster->pause == PAUSE_ON || lease_valid(&manager->node.lease, cluster, now_us));
+           (cluster->pause != PAUSE_OFF || lease_valid(&manager->node.lease, cluster, now_us));
 }
 
 void publish_turn(struct daemon *daemon, int64_t now_us)

@@ -146,7 +146,7 @@ bool status_writable(const struct status_facts *facts)
 
     return cluster->primary.phase == PRIMARY_ACTIVE && !cluster_fenced(cluster) && report &&
            report->pg_state == PG_PRIMARY && report->pg_answering &&
-           (cluster->pause == PAUSE_ON || status_leased(facts, NULL));
+           (cluster->pause != PAUSE_OFF || status_leased(facts, NULL));
 }
 
 /* -- parts -------------------------------------------------------------------------------------------------------- */
@@ -367,6 +367,8 @@ static json_t *problems_part(const struct status_facts *facts, const struct lead
     if (cluster->policy.durability != DURABILITY_ASYNC && demand && demand->k < wanted &&
         cluster->operation.kind == OPERATION_NONE)
         status_say(list, "commits wait for %" PRIu32 " standby(s), and %" PRIu32 " are asked for", demand->k, wanted);
+    if (cluster->pause == PAUSE_ENDING)
+        status_say(list, "the pause is lifted, and ends when the primary's guard is reported armed");
     if (plan->why == WHY_NOBODY_CAN)
         status_say(list, "%s (%s)", why_text(plan->why), plan->waiting);
     for (uint32_t i = 0; i < cluster->foreign_count; i++)
@@ -388,7 +390,7 @@ json_t *status_json(const struct status_facts *facts)
     status_put_text(status, "state", state);
     put_waiting(status, facts, state);
     status_put_flag(status, "writable", founded && status_writable(facts));
-    status_put_flag(status, "paused", founded && cluster->pause != PAUSE_OFF);
+    status_put_flag(status, "paused", founded && cluster->pause == PAUSE_ON);
     status_put_number(status, "seen_by", founded ? facts->settings->node_id : 0);
     status_put(status, "problems", problems_part(facts, &plan));
     status_put(status, "cluster", founded ? cluster_part(cluster) : NULL);

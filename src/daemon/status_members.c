@@ -329,7 +329,7 @@ json_t *status_lease(const struct status_facts *facts)
     status_put_number(part, "token", (int64_t)cluster->primary.token.no);
     status_put_flag(part, "valid", status_leased(facts, &left_us));
     status_put_number(part, "left_ms", left_us / 1000);
-    status_put_flag(part, "endless", cluster->pause == PAUSE_ON);
+    status_put_flag(part, "endless", cluster->pause != PAUSE_OFF);
     status_put(part, "grants", grants(facts));
     return part;
 }
