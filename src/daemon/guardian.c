@@ -110,7 +110,13 @@ static int attach(struct daemon *daemon, struct err *err)
     if (failed)
         return err_wrap(err, "could not start the guard");
     daemon->guard_attached = true;
-    failed = watch(daemon, err);
+    /* A new guard takes over what the dead one had been told; until it is in force nothing else holds the server. */
+    const struct node_view *node = &daemon->manager.node;
+    if (!taken_over && node->guard_mode == WISH_PRIMARY)
+        failed = guard_set(&daemon->guard, GUARD_PRIMARY, node->guard_kill_at_us,
+                           daemon->manager.cluster.token.no, err);
+    if (!failed)
+        failed = watch(daemon, err);
     if (!failed)
         tell_manager(daemon);
     return failed;
