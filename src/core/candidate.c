@@ -9,19 +9,34 @@ static bool listed(const struct directory_id *list, uint32_t count, struct direc
     return false;
 }
 
+/* How many of these directories are neither reporters nor named by an earlier demand. */
+static uint32_t newly_missing(const struct cluster *cluster, uint32_t index, const struct directory_id *reported,
+                              uint32_t reported_count)
+{
+    const struct demand *demand = &cluster->demands[index];
+    uint32_t missing = 0;
+
+    for (uint32_t i = 0; i < demand->count; i++) {
+        bool counted = listed(reported, reported_count, demand->directories[i]);
+        for (uint32_t j = 0; j < index; j++)
+            counted = counted || demand_names(&cluster->demands[j], demand->directories[i]);
+        missing += !counted;
+    }
+    return missing;
+}
+
 bool demands_met(const struct cluster *cluster, const struct directory_id *reported, uint32_t reported_count)
 {
+    uint32_t missing = 0;
+    uint32_t least = UINT32_MAX;
+
     if (listed(reported, reported_count, cluster->primary.directory))
         return true;
     for (uint32_t i = 0; i < cluster->demand_count; i++) {
-        const struct demand *demand = &cluster->demands[i];
-        uint32_t missing = 0;
-        for (uint32_t j = 0; j < demand->count; j++)
-            missing += !listed(reported, reported_count, demand->directories[j]);
-        if (missing >= demand->k)
-            return false;
+        missing += newly_missing(cluster, i, reported, reported_count);
+        least = cluster->demands[i].k < least ? cluster->demands[i].k : least;
     }
-    return true;
+    return missing < least;
 }
 
 /* What speaks against this member before anyone is compared with it. VERDICT_READY: it is a reporter. */

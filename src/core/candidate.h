@@ -1,10 +1,12 @@
 /*
  * candidate.h - is the data there, who should be the next primary, and why each other is not.
  *
- * Coverage: an acknowledged commit is on k of S's directories for some demand {S, k} of the log. With R the set of
+ * Coverage: an acknowledged commit is on k of S's directories for the demand {S, k} of the log. With R the set of
  * directories that are fenced for good and have reported their end of WAL, every such commit is in R if |S \ R| < k, or
- * if the replaced primary itself reported (it flushes before it acknowledges). All demands must be met (design 5.3
- * step 3; R1 to R3, R23). The greatest (timeline of the last record, LSN on disk) in R then holds them all, because
+ * if the replaced primary itself reported (it flushes before it acknowledges). While a change is under way, with two
+ * demands, it is {union of S, least k} that must be met, not each demand alone: walsenders read the new settings one by
+ * one, each counts by its own k all those who count themselves in by their own S, and so k of the old may be made up by a
+ * member of the new (design 5.3 step 3, decision 0011; R1 to R3, R23). The greatest (timeline of the last record, LSN on disk) in R then holds them all, because
  * timeline numbers are given out once (R9).
  */
 #ifndef RAFTMGR_CANDIDATE_H
@@ -56,7 +58,7 @@ struct ranking {
 void candidate_rank(const struct cluster *cluster, const struct heard heard[MEMBERS_MAX], struct token fence_token,
                     int32_t preferred, uint32_t avoid, struct lsn async_lsn, struct ranking *ret_ranking);
 
-/* All demands are met by R (directories), `primary_in` saying that the replaced primary's own directory is in R. */
+/* The demands are met by R (directories), `primary_in` saying that the replaced primary's own directory is in R. */
 bool demands_met(const struct cluster *cluster, const struct directory_id *reported, uint32_t reported_count);
 
 /*

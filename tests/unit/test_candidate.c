@@ -103,13 +103,19 @@ static uint32_t set_of(const struct demand *demand)
 
 /* --- coverage ----------------------------------------------------------------------------------------------------- */
 
-/* A acknowledged a commit that lies on exactly these, by one of the demands. */
+/*
+ * A acknowledged a commit that lies on exactly these: by one of the demands, or while its walsenders read the settings
+ * anew, one by one: each counts by its own k whoever counts itself in by its own S.
+ */
 static bool acknowledged_by(const struct cluster *cluster, uint32_t holders)
 {
-    for (uint32_t i = 0; (holders & BIT(A)) && i < cluster->demand_count; i++)
-        if ((uint32_t)__builtin_popcount(holders & set_of(&cluster->demands[i])) >= cluster->demands[i].k)
-            return true;
-    return false;
+    uint32_t set = 0, least = UINT32_MAX;
+
+    for (uint32_t i = 0; i < cluster->demand_count; i++) {
+        set |= set_of(&cluster->demands[i]);
+        least = cluster->demands[i].k < least ? cluster->demands[i].k : least;
+    }
+    return (holders & BIT(A)) && (uint32_t)__builtin_popcount(holders & set) >= least;
 }
 
 /* Whoever may hold such a commit alone with the silent ones. */
