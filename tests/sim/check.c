@@ -300,7 +300,8 @@ void check_writable(struct host *host)
     check->present = (int32_t)host->index;
     check->present_token = host->server.conf.token.no;
     check_alone(host);
-    if (check->lease_end_us[host->index] < world->now_us && !excused(host))
+    /* A pause is a lease without end. */
+    if (check->lease_end_us[host->index] < world->now_us && !excused(host) && check->reference.pause == PAUSE_OFF)
         check_fail(world, "G1", "n%u becomes writable without a lease", host->index + 1);
     if (!check->async && !wal_holds_all_acked(world, host->server.wal, &lost))
         check_fail(world, "G3", "n%u is primary and lacks the commit acknowledged at %" PRIu64 " of timeline %u",
