@@ -103,6 +103,22 @@ static uint32_t replies_of(struct sync_progress *progress, const struct walsende
     return progress->replied[i].changes;
 }
 
+/* Rows of connections that are gone make room for new ones. */
+static void forget_gone(struct sync_progress *progress, const struct pg_seen *seen)
+{
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < progress->replied_count; i++) {
+        bool there = false;
+        for (uint32_t j = 0; j < seen->walsender_count; j++)
+            there = there || (progress->replied[i].pid == seen->walsenders[j].pid &&
+                              progress->replied[i].started_us == seen->walsenders[j].started_us);
+        if (there)
+            progress->replied[kept++] = progress->replied[i];
+    }
+    progress->replied_count = kept;
+}
+
 /*
  * Every walsender goes by its own copy of the settings. Its sync_priority shows which S it has; where it was named
  * before and still is, k may be the old one until it has sent two new replies. One that neither demand names never
@@ -114,11 +130,12 @@ static bool shown_by_all(struct sync_progress *progress, const struct cluster *c
     const struct demand *older = cluster->demand_count == DEMANDS_MAX ? &cluster->demands[0] : NULL;
     bool all = true;
 
+    forget_gone(progress, seen);
     for (uint32_t i = 0; i < seen->walsender_count; i++) {
         const struct walsender_seen *walsender = &seen->walsenders[i];
         const struct member *member = walsender_member(cluster, walsender);
         bool named = member && newest->k > 0 && demand_names(newest, member->directory);
-        bool before = member && older && older->k > 0 && demand_names(older, member->directory);
+        bool before = member && older && demand_names(older, member->directory);
         uint32_t replies = replies_of(progress, walsender);
         all = all && walsender->synchronous == named && (!named || !before || replies >= 2);
     }
