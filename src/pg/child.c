@@ -61,17 +61,17 @@ static void close_all(struct child *child)
     uv_close((uv_handle_t *)&child->errors.pipe, closed);
 }
 
-/* The last line with something in it. */
+/* The last line with something in it that does not go on from the one before (those begin with a tab). */
 static const char *last_line(const char *text, char *line, size_t size)
 {
-    size_t end = strlen(text);
-
-    while (end > 0 && (text[end - 1] == '\n' || text[end - 1] == '\r' || text[end - 1] == ' '))
-        end--;
-    size_t from = end;
-    while (from > 0 && text[from - 1] != '\n' && text[from - 1] != '\r')
-        from--;
-    (void)snprintf(line, size, "%.*s", (int)(end - from), text + from);
+    line[0] = '\0';
+    while (*text) {
+        size_t length = strcspn(text, "\r\n");
+        if (length > 0 && text[0] != '\t' && text[0] != ' ')
+            (void)snprintf(line, size, "%.*s", (int)length, text);
+        text += length;
+        text += strspn(text, "\r\n");
+    }
     return line;
 }
 
