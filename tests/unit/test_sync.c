@@ -216,7 +216,8 @@ struct settings_copy {
 
 struct sender {
     bool connected;
-    bool pending; /* the postmaster has told it to read its settings */
+    bool pending;   /* the postmaster has told it to read its settings */
+    bool releasing; /* it is about to act on a reply */
     int32_t pid;
     struct settings_copy copy;
     uint64_t flushed;
@@ -349,23 +350,29 @@ static void one_step(struct primary_world *world)
         break;
     case 6:
         if (!sender->connected)
-            *sender = (struct sender){ true, false, ++world->pids, world->postmaster, sender->flushed, 0 };
+            *sender = (struct sender){
+                .connected = true, .pid = ++world->pids, .copy = world->postmaster, .flushed = sender->flushed
+            };
         break;
     case 7:
         world->end += 1 + rand_below(&world->chance, 3);
         if (world->checkpointer.k == 0)
             world->acknowledged = world->end; /* nobody waits */
         break;
-    case 8:
-    case 9: /* a reply: settings are read between two of them */
-        if (!sender->connected)
+    case 8: /* a reply comes, and anybody can see it */
+        if (!sender->connected || sender->releasing)
             break;
         sender->flushed += rand_below(&world->chance, world->end - sender->flushed + 1);
         sender->replied_us = world->now_us;
+        sender->releasing = true;
+        break;
+    case 9: /* what follows from it; settings are read between two replies */
+        if (!sender->connected || !sender->releasing)
+            break;
         release(world, sender, index);
         if (sender->pending)
             sender->copy = world->file;
-        sender->pending = false;
+        sender->pending = sender->releasing = false;
         break;
     default:
         look(world);
