@@ -152,7 +152,7 @@ static int64_t step_promote(struct host *host)
     if (act->step == 1) {
         if (server->state != SERVER_STANDBY)
             return fail(host, ERR_PROMOTE, "the server is gone");
-        server_promote(host);
+        server_promote(host, false);
         act->step = 2;
         return POLL_US;
     }
@@ -327,6 +327,8 @@ void act_begin(struct host *host, const struct pg_action *action)
     world_trace(host, "act: %s begins (upstream %d, ANY %u, token %" PRIu64 ")", act_name(action->kind),
                 action->conf.upstream, action->conf.sync_count, action->conf.token.no);
     plant_action(host, &act->action);
+    if (action->kind != ACT_CONFIGURE && action->kind != ACT_SLOTS && action->kind != ACT_CHECKPOINT)
+        fault_strike(host);
     if (world_permille(host->world, permille) && action->kind != ACT_KILL && action->kind != ACT_STOP) {
         (void)fail(host, ERR_COMMAND, "simulated failure");
         finish(host);

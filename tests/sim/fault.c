@@ -19,6 +19,7 @@ enum fault {
     FAULT_REPLAY,
     FAULT_HUNG,
     FAULT_READ_ONLY,
+    FAULT_SLOW_WAL,
     FAULT_SLOW_DISK,
     FAULT_ACTIONS,
     FAULT_WALL_CLOCK,
@@ -26,13 +27,15 @@ enum fault {
     FAULT_PAUSE,
     FAULT_POLICY,
     FAULT_LEADER,
+    FAULT_BY_HAND,
+    FAULT_WIPE,
     FAULT_COUNT
 };
 
 static const char *const names[FAULT_COUNT] = {
     "isolate", "split", "one-way", "cut-wal", "cut-peers", "bad-net", "daemon-crash", "daemon-pause",
     "freeze", "power", "all-power", "postgres", "orphans", "guard", "replay", "hung",
-    "read-only", "slow-disk", "actions", "wall-clock", "switchover", "pause", "policy", "leader",
+    "read-only", "slow-wal", "slow-disk", "actions", "wall-clock", "switchover", "pause", "policy", "leader", "by-hand", "wipe",
 };
 
 /* No fault outlives healing. */
@@ -258,6 +261,9 @@ static void disturb_server(struct host *host, enum fault fault)
     case FAULT_READ_ONLY:
         server->read_only_until_us = lasts(world, 200 * MS, 6 * SEC);
         break;
+    case FAULT_SLOW_WAL:
+        server->slow_until_us = lasts(world, 500 * MS, 8 * SEC);
+        break;
     case FAULT_SLOW_DISK:
         host->slow_disk_until_us = lasts(world, 200 * MS, 5 * SEC);
         break;
@@ -270,6 +276,50 @@ static void disturb_server(struct host *host, enum fault fault)
     default:
         break;
     }
+}
+
+/* Somebody runs pg_ctl promote on a standby. */
+static void promote_by_hand(struct host *host)
+{
+    if (host->up && !host_frozen(host) && host->server.state == SERVER_STANDBY && !host->server.promoting &&
+        host->act.action.kind != ACT_PROMOTE)
+        server_promote(host, true);
+}
+
+/* A standby's or a witness's host is replaced: state directory and data are gone. Only where all is well: one copy less. */
+static void wipe(struct host *host)
+{
+    struct world *world = host->world;
+    char why[128];
+
+    if (world->profile.rejoin != REJOIN_CLONE || world->check.reference.primary.node_id == host->node_id ||
+        !host->joined || !check_at_rest(world, why, sizeof why))
+        return;
+    power_off(host, 3 * SEC);
+    host->server.present = host->server.conf_present = false;
+    host->server.wal.branch = -1;
+    host->directory.no = 0;
+    host->start_no = 0;
+    host->wiped_raft_id = host->raft.raft_id;
+    host->raft.exists = host->joined = false;
+}
+
+static void operate_or_meddle(struct host *host, enum fault fault)
+{
+    struct world *world = host->world;
+
+    if (fault == FAULT_SWITCHOVER)
+        ask_switchover(host);
+    else if (fault == FAULT_PAUSE)
+        ask_pause(host);
+    else if (fault == FAULT_POLICY)
+        ask_policy(host);
+    else if (fault == FAULT_BY_HAND)
+        promote_by_hand(host);
+    else if (fault == FAULT_WIPE)
+        wipe(host);
+    else if (host->daemon_up)
+        group_transfer(host, world->hosts[rand_below(&world->rand, world->profile.hosts)].raft.raft_id);
 }
 
 static void cause(struct host *host, enum fault fault)
@@ -285,14 +335,8 @@ static void cause(struct host *host, enum fault fault)
         disturb_processes(host, fault);
     else if (fault <= FAULT_WALL_CLOCK)
         disturb_server(host, fault);
-    else if (fault == FAULT_SWITCHOVER)
-        ask_switchover(host);
-    else if (fault == FAULT_PAUSE)
-        ask_pause(host);
-    else if (fault == FAULT_POLICY)
-        ask_policy(host);
-    else if (host->daemon_up)
-        group_transfer(host, world->hosts[rand_below(&world->rand, world->profile.hosts)].raft.raft_id);
+    else
+        operate_or_meddle(host, fault);
 }
 
 /* Rare ones are drawn once more before they happen. */
@@ -301,7 +345,7 @@ static enum fault draw(struct world *world)
     for (uint32_t tries = 0; tries < 50; tries++) {
         enum fault fault = (enum fault)rand_below(&world->rand, FAULT_COUNT);
         bool rare = fault == FAULT_ALL_POWER || fault == FAULT_PAUSE || fault == FAULT_POLICY || fault == FAULT_HUNG ||
-                    fault == FAULT_READ_ONLY;
+                    fault == FAULT_READ_ONLY || fault == FAULT_BY_HAND || fault == FAULT_WIPE;
         if ((world->profile.faults >> fault & 1) && (!rare || world_permille(world, 350)))
             return fault;
     }

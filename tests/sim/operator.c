@@ -47,8 +47,9 @@ void profile_draw(struct world *world)
     bool limited = profile->policy.durability != DURABILITY_STRICT && world_permille(world, 200);
     profile->rejoin = limited ? (world_permille(world, 300) ? REJOIN_FOLLOW : REJOIN_REWIND) : REJOIN_CLONE;
     profile->faults = (uint32_t)rand_next(&world->rand) | (uint32_t)rand_next(&world->rand);
-    profile->every_us = world_permille(world, 40) ? 0 : world_chance(world, 400 * MS, 5 * SEC);
-    profile->strike_permille = world_permille(world, 500) ? (uint32_t)world_chance(world, 5, 120) : 0;
+    bool dense = world_permille(world, 200);
+    profile->every_us = world_permille(world, 30) ? 0 : world_chance(world, dense ? 80 * MS : 400 * MS, dense ? 600 * MS : 5 * SEC);
+    profile->strike_permille = world_permille(world, 500) ? (uint32_t)world_chance(world, 5, 200) : 0;
     profile->early_us = world_permille(world, 100) ? world_chance(world, 300 * MS, 4 * SEC) : 0;
     profile->snapshot_every = (uint64_t)world_chance(world, 12, 150);
     profile->fast_link_us = world_permille(world, 200) ? (uint32_t)world_chance(world, 1000, 15000) : 0;
@@ -130,14 +131,18 @@ static void join(struct world *world, struct host *host)
     if (!through || !host->up)
         return;
     const struct member *admitted = cluster_member(&through->manager.cluster, host->node_id);
-    if (admitted) {
+    if (admitted && admitted->raft_id != host->wiped_raft_id) {
         group_join(host, admitted->raft_id);
         host->joined = true;
         host_daemon_start(host);
         return;
     }
+    if (through == host)
+        return;
     command.member = (struct member){ .node_id = host->node_id, .kind = host->data ? NODE_DATA : NODE_WITNESS,
                                       .priority = host->data ? 100 : 0 };
+    command.flag = host->wiped_raft_id != 0;
+    command.expect = through->manager.cluster.config_version;
     (void)text_copy(command.member.name, sizeof command.member.name, host->name);
     (void)text_copy(command.member.conninfo, sizeof command.member.conninfo, host->conninfo);
     (void)snprintf(command.member.address, sizeof command.member.address, "%s:7654", host->name);
@@ -200,6 +205,6 @@ void operator_moment(struct world *world)
     }
     if (!world->complete)
         complete(world);
-    int64_t next_us = world->complete ? SEC : AGAIN_US;
+    int64_t next_us = world->complete && world->faults_from_us == 0 ? SEC : AGAIN_US;
     agenda_put(&world->agenda, (struct moment){ .kind = AT_OPERATOR, .at_us = world->now_us + next_us });
 }

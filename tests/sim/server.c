@@ -105,6 +105,8 @@ static void open_for_writing(struct host *host, uint32_t timeline)
     histories_add(server, timeline);
     world_trace(host, "pg: writable on timeline %u from %" PRIu64 ", ANY %u of %x", timeline,
                 host->world->branches[server->wal.branch].fork, server->sync.k, server->sync.names);
+    if (server->by_hand)
+        return; /* nobody writes there */
     check_writable(host);
     for (uint32_t i = 0; i < CLIENTS; i++) {
         server->clients[i] = (struct client){ 0 };
@@ -122,7 +124,7 @@ void server_start(struct host *host, bool as_primary)
     server->run++;
     server->state = SERVER_STARTING;
     server->starting_primary = as_primary;
-    server->promoting = false;
+    server->promoting = server->by_hand = false;
     server->orphans = false;
     server->started_us = clock_of(host);
     server->received = false;
@@ -202,7 +204,7 @@ void server_kill(struct host *host, bool leave_orphans)
 
     if (!server_runs(server) && !server->orphans)
         return;
-    bool orphans = leave_orphans && server->state == SERVER_PRIMARY;
+    bool orphans = leave_orphans && server->state == SERVER_PRIMARY && !server->by_hand;
     world_trace(host, "pg: killed%s", orphans ? ", orphans go on" : "");
     if (server->state == SERVER_STANDBY && server->replayed > server->checkpoint + 4000)
         server->checkpoint = server->replayed - 4000;
@@ -255,11 +257,12 @@ void server_stopping(struct host *host, const struct moment *moment)
     ended(host, false);
 }
 
-void server_promote(struct host *host)
+void server_promote(struct host *host, bool by_hand)
 {
     struct server *server = &host->server;
     bool slow = world_permille(host->world, 60);
 
+    server->by_hand = by_hand;
     if (server->promoting)
         return;
     server->promoting = true;
@@ -283,7 +286,8 @@ void server_promoted(struct host *host, const struct moment *moment)
     server->replayed = server->wal.end;
     server->replaying = false;
     server->signal = true; /* removed by the promotion, put back by the adapter */
-    check_promoted(host, timeline);
+    if (!server->by_hand)
+        check_promoted(host, timeline);
     open_for_writing(host, timeline);
 }
 
@@ -291,7 +295,7 @@ bool server_writable(const struct host *host)
 {
     const struct server *server = &host->server;
 
-    return server->state == SERVER_PRIMARY || server->orphans;
+    return (server->state == SERVER_PRIMARY && !server->by_hand) || server->orphans;
 }
 
 static void begin_commit(struct host *host, struct client *client)

@@ -81,7 +81,7 @@ struct server {
     char slots[MEMBERS_MAX][NAME_SIZE];
     /* its processes */
     enum server_state state, stopping_from;
-    bool starting_primary, promoting;
+    bool starting_primary, promoting, by_hand;
     uint64_t run; /* counts starts and ends */
     int64_t started_us;
     bool orphans;
@@ -100,7 +100,7 @@ struct server {
     uint64_t shutdown_end;
     int64_t answered_us; /* host's clock */
     /* faults, until these true moments */
-    int64_t hung_until_us, read_only_until_us, replay_stuck_until_us;
+    int64_t hung_until_us, read_only_until_us, replay_stuck_until_us, slow_until_us;
 };
 
 /* wal.c */
@@ -122,7 +122,7 @@ bool histories_has(const struct server *server, uint32_t timeline);
 void server_start(struct host *host, bool as_primary);
 void server_stop_fast(struct host *host);
 void server_kill(struct host *host, bool leave_orphans);
-void server_promote(struct host *host);
+void server_promote(struct host *host, bool by_hand);
 void server_load(struct host *host);
 void server_write_conf(struct host *host, const struct pg_conf *conf);
 bool server_runs(const struct server *server);

@@ -230,7 +230,8 @@ void stream_wal(struct host *host, const struct moment *moment)
             server->replayed = server->wal.end;
         stream_pump(host);
     }
-    int64_t flush_us = world_chance(world, 100, 800);
+    bool slow = world->now_us < server->slow_until_us;
+    int64_t flush_us = slow ? world_chance(world, 30 * MS, 700 * MS) : world_chance(world, 100, 800);
     world_put(&world->hosts[receiver->from], AT_ACK, flush_us + net_delay(world), connection, server->wal.end);
 }
 

@@ -66,15 +66,14 @@ struct host {
     int64_t rate_ppm;
     bool up, daemon_up, joined;
     uint32_t boot, life;
-    int64_t frozen_until_us, paused_until_us, slow_disk_until_us, thawed_us;
+    int64_t frozen_until_us, paused_until_us, slow_disk_until_us;
+    uint64_t wiped_raft_id; /* of the member that it was before it was wiped */
     uint64_t start_no; /* on disk */
     struct directory_id directory; /* on disk, as the daemon saved it */
     int64_t timer_at_us; /* true time of the timer under way; 0: none */
     int64_t wake_at_us;  /* when the manager wants to be cranked */
     bool cranking;
     bool looking, look_again;
-    int64_t look_done_us;
-    int64_t told_timer_us;
     struct pg_seen seen;
     struct raft_node raft;
     struct guard_fake guard;
