@@ -153,10 +153,10 @@ void act_later(struct pg *pg, unsigned ms, step_fn next);
 /* Notes what the action waits for: it is named when the time is up. */
 void act_waits(struct pg *pg, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Opens a connection of the action's own; an old one is dropped. */
-void act_connect(struct pg *pg, answer_fn answered);
-void act_query(struct pg *pg, const char *sql, answer_fn answered);
+void act_connect(struct pg *pg, answer_fn fn);
+void act_query(struct pg *pg, const char *sql, answer_fn fn);
 /* Runs a program of PostgreSQL's with LC_ALL=C until the action's deadline. */
-void act_run(struct pg *pg, const char *const *argv, const char *env, end_fn ended);
+void act_run(struct pg *pg, const char *const *argv, const char *env, end_fn fn);
 /* Writes the action's conf and has the running server load it. False: the action was ended with an error. */
 bool act_write_conf(struct pg *pg);
 void act_reload(struct pg *pg);

@@ -8,8 +8,6 @@
 #define DRAIN_MS 100 /* how long to wait for the end of the output of a program that has exited */
 #define ENV_TOTAL_MAX 512
 
-extern char **environ;
-
 struct output {
     uv_pipe_t pipe;
     char text[CHILD_OUTPUT_MAX + 1];

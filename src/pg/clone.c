@@ -18,8 +18,6 @@
 #define ASIDE_TRIES 100
 #define LINE_SIZE 512
 
-extern char **environ;
-
 static int has_processes(const char *data_directory, struct err *err)
 {
     AUTO(instance) instance = { 0 };

@@ -14,6 +14,10 @@
 #define PROBLEM_SIZE 512
 #define MORE_MS 0 /* a timer of this length defers a callback to the loop */
 
+static const char session_options[] =
+    "-c synchronous_commit=local -c search_path= -c statement_timeout=60s -c lock_timeout=10s "
+    "-c default_transaction_read_only=off";
+
 enum conn_state { CONN_CONNECTING, CONN_IDLE, CONN_ASKING, CONN_LOST };
 
 struct conn {
@@ -220,7 +224,7 @@ static void late(uv_timer_t *timer)
 static bool start(struct conn *conn, const struct conn_target *target)
 {
     const char *keys[10] = { "dbname", "application_name", "options", "gssencmode", "client_encoding" };
-    const char *values[10] = { target->conninfo, "raftmgr", CONN_OPTIONS, "disable", "UTF8" };
+    const char *values[10] = { target->conninfo, "raftmgr", session_options, "disable", "UTF8" };
     size_t used = 5;
 
     if (target->hostaddr[0]) {

@@ -2,8 +2,9 @@
  * conn.h - one connection to a PostgreSQL server on the loop: opened, asked and dropped without blocking, each with a
  * deadline.
  *
- * An object lives from conn_open to conn_drop; its memory goes when its handles are closed. Callbacks never come from
- * within the call that asked for them, and never after conn_drop.
+ * Every connection calls itself raftmgr and works at synchronous_commit = local: it never waits for a standby
+ * (design-review.md R38). An object lives from conn_open to conn_drop; its memory goes when its handles are
+ * closed. Callbacks never come from within the call that asked for them, and never after conn_drop.
  */
 #ifndef RAFTMGR_PG_CONN_H
 #define RAFTMGR_PG_CONN_H
@@ -12,11 +13,6 @@
 
 #include "core/types.h"
 #include "pg/pool.h"
-
-/* How every connection of the agent behaves (design-review.md R38: it never waits for a standby). */
-#define CONN_OPTIONS                                                                                                   \
-    "-c synchronous_commit=local -c search_path= -c statement_timeout=60s -c lock_timeout=10s "                        \
-    "-c default_transaction_read_only=off"
 
 struct conn;
 

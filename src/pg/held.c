@@ -57,7 +57,7 @@ static void dumped(void *ctx, const struct child_end *end)
     struct pg *pg = ctx;
     struct probe *probe = &pg->probe;
     struct lsn last = lsn_max(held_parse(end->errors), probe->dumping_from);
-    struct lsn fork;
+    struct lsn fork = last;
 
     probe->waldump = NULL;
     if (end->timed_out) {

@@ -14,7 +14,7 @@
 /* Makes standby.signal, where it is missing, and takes recovery.signal away. */
 int place_signal(const char *data_directory, struct err *err);
 bool place_has_signal(const char *data_directory);
-/* Takes standby.signal away: for a start in place only. */
+/* Takes standby.signal away: for a start in place, and for a recovery in single-user mode. */
 int place_unsignal(const char *data_directory, struct err *err);
 
 /* Writes the latch file where config->start_latch is on; does nothing else. */

@@ -127,6 +127,55 @@ static void rewind_it(struct pg *pg)
 
 /* --- where the histories part --- */
 
+static void ask_where(struct pg *pg);
+
+static void settled(struct pg *pg, const struct child_end *end)
+{
+    struct err err = { 0 };
+
+    if (place_signal(pg->config.data_directory, &err) < 0) {
+        rewind_fail(pg, &err);
+        return;
+    }
+    pg->act.signal_owed = false;
+    if (end->problem[0])
+        fail_rewind(pg, end);
+    else
+        ask_where(pg);
+}
+
+/*
+ * A server that died soon after its promotion has no checkpoint on its timeline: pg_rewind then takes the older one's
+ * for its last and looks for WAL where there is none. A recovery in single-user mode, which nobody can connect to,
+ * writes that checkpoint. Until it ends standby.signal is away; the latch keeps everybody else from starting it.
+ */
+static void settle(struct pg *pg)
+{
+    struct rewinding *state = pg->act.scratch;
+    struct err err = { 0 };
+    char config[PLACE_PATH_SIZE + 16];
+
+    state->settled = true;
+    pg->act.signal_owed = true;
+    if (place_unsignal(pg->config.data_directory, &err) < 0) {
+        rewind_fail(pg, &err);
+        return;
+    }
+    (void)snprintf(config, sizeof config, "config_file=%s", state->config_file);
+    const char *argv[] = { act_program(pg, "postgres", state->program),
+                           "--single",
+                           "-D",
+                           pg->config.data_directory,
+                           "-c",
+                           config,
+                           "-c",
+                           "logging_collector=off",
+                           "template1",
+                           NULL };
+    act_waits(pg, "recovery in single-user mode, before the rewind");
+    act_run(pg, argv, NULL, settled);
+}
+
 static void asked(struct pg *pg, const struct child_end *end)
 {
     struct rewinding *state = pg->act.scratch;
@@ -137,7 +186,9 @@ static void asked(struct pg *pg, const struct child_end *end)
 
     if (!at)
         at = strstr(end->output, phrase);
-    if (end->problem[0]) {
+    if (end->problem[0] && !state->settled && strstr(end->errors, "could not find previous WAL record")) {
+        settle(pg);
+    } else if (end->problem[0]) {
         fail_rewind(pg, end);
     } else if (strstr(end->errors, "no rewind required") || strstr(end->output, "no rewind required")) {
         finish(pg, false);
@@ -147,6 +198,11 @@ static void asked(struct pg *pg, const struct child_end *end)
         state->parted.at = (uint64_t)high << 32 | low;
         diverged_save(pg, rewind_it);
     }
+}
+
+static void ask_where(struct pg *pg)
+{
+    run_rewind(pg, true, asked);
 }
 
 static void have_restore_command(struct pg *pg, const struct child_end *end)
@@ -179,7 +235,7 @@ static void ask_restore_command(struct pg *pg)
 
 static void wait_for_stop(struct pg *pg)
 {
-    struct control control;
+    struct control control = { 0 };
     struct err err = { 0 };
 
     act_waits(pg, "the end of the start that cleans up");
@@ -256,7 +312,7 @@ static int prepare(struct pg *pg, struct rewinding *state, struct control *ret_c
 void verb_rewind(struct pg *pg)
 {
     struct rewinding *state = calloc(1, sizeof *state);
-    struct control control;
+    struct control control = { 0 };
     struct err err = { 0 };
 
     assert(state);

@@ -14,6 +14,7 @@ struct rewinding {
     char program[PATH_SIZE + 32];
     char config_file[PLACE_PATH_SIZE];
     struct token kept;
+    bool settled;                         /* recovered in single-user mode: once is enough */
     bool restore;                         /* the operator has a restore_command */
     struct lsn parted;                    /* where the histories part */
     char directory[PLACE_PATH_SIZE + 32]; /* diverged/<token> */

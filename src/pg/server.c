@@ -18,8 +18,6 @@
 #define ENV_MAX 512
 #define LOG_TAIL_BYTES 8192
 
-extern char **environ;
-
 static void server_closed(uv_handle_t *handle)
 {
     struct server *server = handle->data;

@@ -56,7 +56,7 @@ struct start {
 static void signal_back(struct pg *pg)
 {
     const struct start *start = pg->act.scratch;
-    struct control control;
+    struct control control = { 0 };
 
     if (!pg->act.signal_owed || pg->act.stage == STAGE_SIGNAL_BACK)
         return;
@@ -98,7 +98,7 @@ static void wait_for_server(struct pg *pg)
 static int prepare(struct pg *pg, bool primary, struct err *err)
 {
     struct act *act = &pg->act;
-    struct control control;
+    struct control control = { 0 };
 
     int failed = refuse_unsound(pg, &control, err);
     if (failed)

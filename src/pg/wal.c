@@ -178,8 +178,8 @@ int control_end(const char *data_directory, const struct control *control, struc
 {
     char name[WAL_NAME_SIZE];
     char path[WAL_PATH_SIZE];
-    uint64_t segment_bytes;
-    uint32_t length;
+    uint64_t segment_bytes = 1;
+    uint32_t length = 0;
 
     int failed = wal_segment_bytes(data_directory, &segment_bytes, err);
     if (failed)
