@@ -15,6 +15,7 @@ static void walk_instance(struct walk *walk, struct report *report)
     WALK_ENUM(walk, &report->pg_state, PG_PRIMARY);
     walk_bool(walk, &report->pg_answering);
     walk_bool(walk, &report->pg_clean);
+    walk_bool(walk, &report->pg_was_primary);
     walk_directory(walk, &report->directory);
     walk_u64(walk, &report->system_identifier);
     walk_u32(walk, &report->version_number);

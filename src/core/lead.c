@@ -141,7 +141,7 @@ static void restart_in_place(struct lead_turn *turn, const struct report *report
 static bool primary_in_trouble(struct lead_turn *turn, const struct report *report)
 {
     bool down = report->trouble == TROUBLE_STOPPED || report->trouble == TROUBLE_DOWN;
-    bool stopped = report->pg_state == PG_STOPPED;
+    bool stopped = report->pg_state == PG_STOPPED && report->pg_was_primary;
 
     /* What was reported before the last permission to start says nothing of what came of it. */
     if (report->trouble == TROUBLE_NONE || !token_is(report->token, turn->cluster->token) ||
@@ -160,6 +160,11 @@ static bool primary_in_trouble(struct lead_turn *turn, const struct report *repo
     }
     if (down && stopped && directory_is(report->directory, turn->cluster->primary.directory)) {
         restart_in_place(turn, report);
+        return true;
+    }
+    if (down && report->pg_state == PG_STOPPED && !report->pg_was_primary) {
+        /* Somebody started it, as a standby: only an election, of itself too, makes it a primary again. */
+        lead_fence(turn, WHY_SUSPECT_REPORT, "its PostgreSQL last ran as a standby");
         return true;
     }
     lead_because(turn, WHY_NOBODY_CAN, trouble_text(report->trouble));

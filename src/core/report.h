@@ -45,6 +45,7 @@ struct report {
     enum pg_state pg_state;
     bool pg_answering;
     bool pg_clean;
+    bool pg_was_primary; /* STOPPED: it last ran as a primary, and so can be started in place */
     struct directory_id directory;
     uint64_t system_identifier;
     uint32_t version_number;

@@ -216,6 +216,7 @@ static void report_postgres(struct manager *manager, struct report *report, int6
     report->pg_state = pg->state;
     report->pg_answering = pg->answering;
     report->pg_clean = pg->clean;
+    report->pg_was_primary = pg->was_primary;
     report->directory = manager->node.directory;
     report->system_identifier = pg->system_identifier;
     report->version_number = pg->version_number;
