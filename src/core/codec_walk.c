@@ -128,13 +128,25 @@ void walk_bytes(struct walk *walk, uint32_t *length, uint8_t *bytes, uint32_t ma
     cursor_get(&walk->from, bytes, *length);
 }
 
-void walk_token(struct walk *walk, struct token *token) { walk_u64(walk, &token->no); }
+void walk_token(struct walk *walk, struct token *token)
+{
+    walk_u64(walk, &token->no);
+}
 
-void walk_lsn(struct walk *walk, struct lsn *lsn) { walk_u64(walk, &lsn->at); }
+void walk_lsn(struct walk *walk, struct lsn *lsn)
+{
+    walk_u64(walk, &lsn->at);
+}
 
-void walk_timeline(struct walk *walk, struct timeline *timeline) { walk_u32(walk, &timeline->no); }
+void walk_timeline(struct walk *walk, struct timeline *timeline)
+{
+    walk_u32(walk, &timeline->no);
+}
 
-void walk_directory(struct walk *walk, struct directory_id *directory) { walk_u64(walk, &directory->no); }
+void walk_directory(struct walk *walk, struct directory_id *directory)
+{
+    walk_u64(walk, &directory->no);
+}
 
 void walk_policy(struct walk *walk, struct policy *policy)
 {

@@ -5,7 +5,7 @@
  * Coverage is held against its meaning over all small sets: all pairs of demands, everybody who may hold a commit that
  * was acknowledged under one of them, everybody who may have reported.
  */
-#include "agreed.h"
+#include "agreed_steps.h"
 #include "core/candidate.h"
 
 #define SETS 16

@@ -5,7 +5,7 @@
  * The rules are held against their purpose, spelled out over all small sets: a commit that was acknowledged under some
  * demand lies on the primary and on k of its S; whoever is asked later must meet one of them.
  */
-#include "agreed.h"
+#include "agreed_steps.h"
 
 /* Directories of A to D as bits: bit 0 is A's, the primary's. */
 #define SETS 16

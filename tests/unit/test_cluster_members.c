@@ -3,7 +3,7 @@
  *
  * Each test tries to get an act of the past, a copy, or an impostor accepted.
  */
-#include "agreed.h"
+#include "agreed_steps.h"
 
 static struct command restarted(const struct cluster *cluster, int32_t node_id)
 {

@@ -5,7 +5,7 @@
  * Each test tries to get two primaries, a token or a timeline used twice, or a decision taken on what has changed
  * since.
  */
-#include "agreed.h"
+#include "agreed_steps.h"
 
 static void fence_names_the_token_that_it_ends(void)
 {

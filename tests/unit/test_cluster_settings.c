@@ -2,7 +2,7 @@
  * test_cluster_settings.c - the cluster's settings, the longest lease that may be out, and the pause. Design 5.2; R12,
  * R17, R33. And whatever is proposed in whatever order: what must hold after each command (chance).
  */
-#include "agreed.h"
+#include "agreed_steps.h"
 #include "base/rand.h"
 #include "core/candidate.h"
 

@@ -5,7 +5,7 @@
  * Agreed states are put before all combinations of what the members may have reported; whether a plan is right is
  * judged anew from the facts, not by the functions that made it.
  */
-#include "agreed.h"
+#include "agreed_steps.h"
 #include "core/decide.h"
 
 #define SECOND 1000000LL

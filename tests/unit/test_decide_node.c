@@ -5,7 +5,7 @@
  * Every agreed state that matters is put before every combination of what one member may see of PostgreSQL, its lease
  * and its guard; what must hold of each plan stands in check_plan(). Millions of cases in seconds.
  */
-#include "agreed.h"
+#include "agreed_steps.h"
 #include "core/decide.h"
 
 #define SECOND 1000000LL
@@ -162,6 +162,7 @@ static void choose_view(uint64_t choices, const struct cluster *cluster, int32_t
         .rejoin = REJOIN_CLONE,
         .pg = { .state = (enum pg_state)choose(&choices, 7), .at_us = NOW, .answering = true, .answered_at_us = NOW },
         .primary_since_us = NOW - 100 * SECOND,
+        .checkpointed_under = cluster->token,
         .slots_at_us = NOW,
         .slots_for = node_slots(cluster, node_id),
     };

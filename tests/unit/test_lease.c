@@ -5,7 +5,7 @@
  * restart, and a state that each applies when it likes. At no instant does a holder believe in its lease once a
  * majority of voters that applied the fence have said that their grants are over.
  */
-#include "agreed.h"
+#include "agreed_steps.h"
 #include "base/rand.h"
 #include "core/lease.h"
 

@@ -6,7 +6,7 @@
  * each of its processes reads its settings when it likes, releases commits by its own k and by whoever counts itself
  * in, and standbys lag, leave and come back. After every step the log must cover what has been acknowledged.
  */
-#include "agreed.h"
+#include "agreed_steps.h"
 #include "base/rand.h"
 #include "core/sync.h"
 
