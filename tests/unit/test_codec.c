@@ -172,6 +172,7 @@ static void fill_report_flags(struct report *report)
     report->want_primary_data = number_to(1);
     report->pg_answering = number_to(1);
     report->pg_clean = number_to(1);
+    report->pg_was_primary = number_to(1);
     report->end_final = number_to(1);
     report->receiver_streaming = number_to(1);
     report->can_rewind = number_to(1);
