@@ -104,7 +104,7 @@ bool demand_same(const struct demand *left, const struct demand *right)
 bool cluster_timeline_foreign(const struct cluster *cluster, struct timeline timeline)
 {
     for (uint32_t i = 0; i < cluster->foreign_count; i++)
-        if (cluster->foreign[i].no == timeline.no)
+        if (cluster->foreign[i].first.no <= timeline.no && timeline.no <= cluster->foreign[i].last.no)
             return true;
     return false;
 }

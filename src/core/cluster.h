@@ -14,7 +14,7 @@
 #define DEMANDS_MAX 2                       /* the current one and one older (design 5.6) */
 #define DIRECTORIES_MAX (2 * MEMBERS_MAX)   /* of one demand: a merged one may name retired directories too */
 #define RECORDS_MAX 32                      /* history kept in the log's state */
-#define FOREIGN_MAX 16                      /* hand-made timelines remembered */
+#define FOREIGN_MAX 16                      /* runs of hand-made timelines remembered */
 
 struct member {
     int32_t node_id;
@@ -83,6 +83,12 @@ struct record {
     char text[TEXT_SIZE];
 };
 
+/* Timeline numbers from first to last, both included. */
+struct timeline_range {
+    struct timeline first;
+    struct timeline last;
+};
+
 enum pause_state { PAUSE_OFF, PAUSE_ON, PAUSE_ENDING /* lifted, the primary's guard is not reported armed yet */ };
 
 struct cluster {
@@ -104,7 +110,7 @@ struct cluster {
     struct demand demands[DEMANDS_MAX]; /* oldest first; the last one is the newest */
     struct timeline timeline_max;       /* all up to this number are reserved or foreign */
     uint32_t foreign_count;
-    struct timeline foreign[FOREIGN_MAX]; /* made by hand (R36) */
+    struct timeline_range foreign[FOREIGN_MAX]; /* made by hand (R36) */
     struct operation operation;
     enum pause_state pause;
     uint64_t record_count; /* records ever written; the newest RECORDS_MAX are kept, record n at n % RECORDS_MAX */

@@ -8,6 +8,8 @@
 
 #include "core/candidate.h"
 
+#define TIMELINE_LIMIT (UINT32_MAX - 100000) /* numbers must be left for those that the cluster gives out */
+
 static bool open_primary(const struct cluster *cluster, struct token token)
 {
     return cluster->primary.phase != PRIMARY_NONE && token_is(token, cluster->token) &&
@@ -177,13 +179,17 @@ enum apply_result rules_reserve(struct cluster *cluster, const struct command *c
 {
     if (command->timeline.no <= cluster->timeline_max.no)
         return APPLY_NOTHING;
-    if (command->timeline.no - cluster->timeline_max.no > FOREIGN_MAX - cluster->foreign_count)
-        return rules_refuse(reason, "too many timelines made by hand");
     /* Nobody gave out those that are skipped either. */
-    while (cluster->timeline_max.no < command->timeline.no) {
-        cluster->timeline_max.no++;
-        cluster->foreign[cluster->foreign_count++] = cluster->timeline_max;
-    }
+    struct timeline first = { cluster->timeline_max.no + 1 };
+    struct timeline_range *last = cluster->foreign_count ? &cluster->foreign[cluster->foreign_count - 1] : NULL;
+    bool goes_on = last && last->last.no + 1 == first.no;
+    if ((!goes_on && cluster->foreign_count == FOREIGN_MAX) || command->timeline.no > TIMELINE_LIMIT)
+        return rules_refuse(reason, "too many timelines made by hand");
+    if (!goes_on)
+        cluster->foreign[cluster->foreign_count++] = (struct timeline_range){ first, command->timeline };
+    else
+        last->last = command->timeline;
+    cluster->timeline_max = command->timeline;
     rules_record(cluster, command, 0, "raftmgr_foreign_timeline", "timeline %" PRIu32 " was made by hand: it counts nowhere",
                  command->timeline.no);
     return APPLY_OK;

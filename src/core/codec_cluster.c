@@ -65,8 +65,10 @@ static void walk_cluster(struct walk *walk, struct cluster *cluster)
         walk_demand(walk, &cluster->demands[i]);
     walk_timeline(walk, &cluster->timeline_max);
     walk_small(walk, &cluster->foreign_count, FOREIGN_MAX);
-    for (uint32_t i = 0; i < cluster->foreign_count; i++)
-        walk_timeline(walk, &cluster->foreign[i]);
+    for (uint32_t i = 0; i < cluster->foreign_count; i++) {
+        walk_timeline(walk, &cluster->foreign[i].first);
+        walk_timeline(walk, &cluster->foreign[i].last);
+    }
     walk_operation(walk, &cluster->operation);
     WALK_ENUM(walk, &cluster->pause, PAUSE_ENDING);
     walk_records(walk, cluster);

@@ -270,6 +270,14 @@ static bool keep_members(struct lead_turn *turn)
 
     if (turn->view->raft.changing)
         return false;
+    /* First, since a node that comes back under a new raft id has the address of its old one. */
+    for (uint32_t i = 0; i < turn->view->raft.server_count; i++) {
+        uint64_t raft_id = turn->view->raft.servers[i].raft_id;
+        if (!cluster_member_by_raft(cluster, raft_id) && raft_id != turn->view->raft_id) {
+            change_raft(turn, NULL, raft_id, RAFT_ROLE_NONE);
+            return true;
+        }
+    }
     for (uint32_t i = 0; i < cluster->member_count; i++) {
         const struct member *member = &cluster->members[i];
         enum raft_role role = role_of(turn, member->raft_id);
@@ -287,13 +295,6 @@ static bool keep_members(struct lead_turn *turn)
             command->flag = true;
             command->expect = cluster->config_version;
             lead_because(turn, WHY_MEMBERSHIP, NULL);
-            return true;
-        }
-    }
-    for (uint32_t i = 0; i < turn->view->raft.server_count; i++) {
-        uint64_t raft_id = turn->view->raft.servers[i].raft_id;
-        if (!cluster_member_by_raft(cluster, raft_id) && raft_id != turn->view->raft_id) {
-            change_raft(turn, NULL, raft_id, RAFT_ROLE_NONE);
             return true;
         }
     }

@@ -15,7 +15,13 @@ static bool attached(const struct node_turn *turn)
 {
     const struct pg_conf *conf = &turn->view->pg.conf;
 
-    return turn->view->pg.conf_present && conf->upstream == turn->cluster->primary.node_id &&
+    const struct pg_seen *pg = &turn->view->pg;
+    /* A server that was promoted by hand since has WAL of its own, whatever its settings say. */
+    bool own_way = cluster_timeline_foreign(turn->cluster, pg->timeline) ||
+                   pg->timeline.no > turn->cluster->primary.timeline.no ||
+                   (pg->state == PG_STOPPED && pg->was_primary);
+
+    return !own_way && pg->conf_present && conf->upstream == turn->cluster->primary.node_id &&
            token_is(conf->token, turn->cluster->primary.token);
 }
 

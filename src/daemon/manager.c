@@ -9,6 +9,7 @@
 #include <stdarg.h>
 
 #define SUBMIT_EVERY_US 300000
+#define SUBMIT_AGAIN_US 20000 /* where the state has moved since: what was refused then may fit now */
 #define LOOK_EVERY_US 10000
 
 void manager_event(struct manager *manager, enum event event, const char *format, ...)
@@ -96,8 +97,12 @@ static void submit_plan(struct manager *manager, int64_t now_us)
     if (plan->command_count == 0)
         return;
     bool moved = manager->command_version != manager->cluster.version;
-    if (!moved && manager->command_at_us != 0 && now_us - manager->command_at_us < SUBMIT_EVERY_US)
+    int64_t every_us = moved ? SUBMIT_AGAIN_US : SUBMIT_EVERY_US;
+    if (manager->command_at_us != 0 && now_us - manager->command_at_us < every_us) {
+        if (manager->command_at_us + every_us < plan->wake_at_us)
+            plan->wake_at_us = manager->command_at_us + every_us;
         return;
+    }
     for (uint32_t i = 0; i < plan->command_count; i++)
         (void)manager_submit(manager, &plan->commands[i], now_us, NULL);
     manager->command_at_us = now_us;

@@ -372,7 +372,8 @@ static json_t *problems_part(const struct status_facts *facts, const struct lead
     if (plan->why == WHY_NOBODY_CAN)
         status_say(list, "%s (%s)", why_text(plan->why), plan->waiting);
     for (uint32_t i = 0; i < cluster->foreign_count; i++)
-        status_say(list, "timeline %" PRIu32 " was made by hand and counts nowhere", cluster->foreign[i].no);
+        status_say(list, "timelines %" PRIu32 " to %" PRIu32 " were made by hand and count nowhere",
+                   cluster->foreign[i].first.no, cluster->foreign[i].last.no);
     return list;
 }
 

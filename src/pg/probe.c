@@ -292,6 +292,38 @@ static void state_by_file(struct pg *pg)
         seen->state = control.state == CONTROL_IN_PRODUCTION ? PG_PRIMARY : PG_STANDBY;
 }
 
+static void kept_lost(struct pg *pg, const char *problem)
+{
+    note_problem(pg, problem);
+    conn_drop(pg->probe.kept);
+    pg->probe.kept = NULL;
+    pg->probe.tried_at_us = 0;
+    turn(pg);
+}
+
+static void kept_wrote(void *ctx, const struct conn_answer *answer)
+{
+    struct pg *pg = ctx;
+
+    if (answer->problem[0] && (answer->timed_out || !answer->sqlstate[0])) {
+        pg->probe.seen.answering = false;
+        kept_lost(pg, answer->problem);
+        return;
+    }
+    pg->probe.seen.write_failed = answer->problem[0] != '\0';
+    if (answer->problem[0])
+        note_problem(pg, answer->problem);
+    pg->probe.seen.answered_at_us = clock_boot_us();
+    seen_tell(pg);
+}
+
+/* The server refused a new connection, so it is not silent; whether it writes is asked over the kept one. */
+static void write_over_kept(struct pg *pg)
+{
+    if (conn_is_idle(pg->probe.kept) && pg->probe.seen.state == PG_PRIMARY)
+        conn_query(pg->probe.kept, WRITE_SQL, attempt_ms(pg), kept_wrote, pg);
+}
+
 static void fresh_failed(struct pg *pg, const struct conn_answer *answer)
 {
     struct pg_seen *seen = &pg->probe.seen;
@@ -301,6 +333,8 @@ static void fresh_failed(struct pg *pg, const struct conn_answer *answer)
     note_problem(pg, answer->problem);
     if (answer->timed_out || !pg->probe.kept)
         seen->answering = false;
+    else
+        write_over_kept(pg);
     if (!pg->probe.life.known)
         state_by_file(pg);
     resolve_again(pg);

@@ -259,7 +259,8 @@ static void of_an_unknown_timeline(struct bench *bench)
 
 static void of_a_foreign_timeline(struct bench *bench)
 {
-    bench->cluster.foreign[bench->cluster.foreign_count++] = (struct timeline){ AGREED_TIMELINE };
+    bench->cluster.foreign[bench->cluster.foreign_count++] =
+        (struct timeline_range){ { AGREED_TIMELINE }, { AGREED_TIMELINE } };
     report_of(bench, C)->fence.timeline.no = report_of(bench, D)->fence.timeline.no = AGREED_TIMELINE - 1;
 }
 
