@@ -249,28 +249,39 @@ static void note_problem(struct pg *pg, const char *problem)
     (void)text_copy(pg->probe.seen.problem, sizeof pg->probe.seen.problem, problem);
 }
 
+static void kept_lost(struct pg *pg, const char *problem)
+{
+    note_problem(pg, problem);
+    conn_drop(pg->probe.kept);
+    pg->probe.kept = NULL;
+    pg->probe.tried_at_us = 0;
+    turn(pg);
+}
+
+/* A look that was asked for while the connection was busy. */
+static void look_owed(struct pg *pg)
+{
+    if (!pg->probe.again)
+        return;
+    pg->probe.again = false;
+    pg->probe.soon = true;
+    wake_in(pg, DEFER_MS);
+}
+
 static void kept_answered(void *ctx, const struct conn_answer *answer)
 {
     struct pg *pg = ctx;
     struct look look;
 
     if (answer->problem[0] || !look_parse(answer->rows, &look)) {
-        note_problem(pg, answer->problem[0] ? answer->problem : "an unexpected answer");
-        conn_drop(pg->probe.kept);
-        pg->probe.kept = NULL;
-        pg->probe.tried_at_us = 0;
-        turn(pg);
+        kept_lost(pg, answer->problem[0] ? answer->problem : "an unexpected answer");
         return;
     }
     pg->probe.kept_at_us = clock_boot_us();
     pg->probe.looked_us = pg->probe.kept_asked_us;
     seen_from_look(pg, &look, false);
     held_look(pg, &look);
-    if (pg->probe.again) {
-        pg->probe.again = false;
-        pg->probe.soon = true;
-        wake_in(pg, DEFER_MS);
-    }
+    look_owed(pg);
     seen_tell(pg);
 }
 
@@ -292,15 +303,6 @@ static void state_by_file(struct pg *pg)
         seen->state = control.state == CONTROL_IN_PRODUCTION ? PG_PRIMARY : PG_STANDBY;
 }
 
-static void kept_lost(struct pg *pg, const char *problem)
-{
-    note_problem(pg, problem);
-    conn_drop(pg->probe.kept);
-    pg->probe.kept = NULL;
-    pg->probe.tried_at_us = 0;
-    turn(pg);
-}
-
 static void kept_wrote(void *ctx, const struct conn_answer *answer)
 {
     struct pg *pg = ctx;
@@ -314,6 +316,7 @@ static void kept_wrote(void *ctx, const struct conn_answer *answer)
     if (answer->problem[0])
         note_problem(pg, answer->problem);
     pg->probe.seen.answered_at_us = clock_boot_us();
+    look_owed(pg);
     seen_tell(pg);
 }
 
