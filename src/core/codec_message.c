@@ -72,6 +72,8 @@ static void walk_report(struct walk *walk, struct report *report)
     walk_token(walk, &report->token);
     walk_bool(walk, &report->hello);
     walk_bool(walk, &report->leads);
+    walk_i32(walk, &report->fetch_node);
+    walk_i32(walk, &report->fetch_from);
     walk_bool(walk, &report->want_primary_data);
     walk_instance(walk, report);
     walk_as_primary(walk, report);

@@ -64,6 +64,7 @@ struct node_view {
     bool in_place;                 /* started in place, and k of S have not flushed the recovered end of WAL yet */
     int64_t running_since_us;      /* PostgreSQL seen running without a break since; 0: not running */
     bool want_primary_data;        /* the leader asks the replaced primary for its end of WAL */
+    int32_t fetch_from;            /* the leader asks this fenced standby to receive from that fenced one; 0: it does not */
     const struct report *primary;  /* newest report of the present primary's node, NULL: none in this life */
     int64_t primary_age_us;
 };
@@ -107,6 +108,19 @@ struct raft_seen {
     } servers[MEMBERS_MAX];
 };
 
+/*
+ * Who holds most may not lead: one that may receives from it alone, both still fenced, and reports again (R28). The
+ * one that fetches cannot count as a reporter meanwhile.
+ */
+struct fetch {
+    struct token token;
+    int32_t node_id;
+    int32_t from;
+    struct timeline timeline;
+    struct lsn position; /* what it is to hold */
+    int64_t since_us;
+};
+
 /* What the leader knows and remembers. Soft state: a new leader starts with nothing but zeros. */
 struct lead_view {
     int32_t node_id;
@@ -126,6 +140,7 @@ struct lead_view {
     int64_t behind_since_us;         /* it lacks entries, and has applied none, since; 0: it does not */
     int64_t trouble_since_us;        /* the primary reports trouble since; 0: it does not */
     int64_t shorter_since_us;        /* the primary renews by the shorter lease since; 0: it does not */
+    struct fetch fetch;              /* under way, token included; node 0: none */
     uint32_t failed_mask;            /* members (by index) whose election failed while this operation is open */
 };
 
@@ -139,6 +154,7 @@ struct lead_plan {
     char raft_address[ADDRESS_SIZE];
     uint64_t transfer_to;       /* raft id; 0: keep the leadership */
     bool want_primary_data;
+    struct fetch fetch;         /* to be remembered and told; node 0: none */
     struct ranking ranking;     /* while an operation is open: for status */
     bool ranked;
     int64_t wake_at_us;

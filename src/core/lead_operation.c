@@ -5,6 +5,7 @@
  */
 #include "core/lead.h"
 
+#define FETCH_PATIENCE_US 60000000
 #define STANDBYS_FIRST_US 500000 /* the standbys' reports get this long before the old primary is asked for its data */
 
 /* Every grant that could still be a lease has ended, as a majority of the voters itself says after applying the fence. */
@@ -122,6 +123,46 @@ static void name_missing(const struct lead_turn *turn, const struct ranking *ran
     }
 }
 
+/* One fetch at a time, until it holds what was asked for or its time is up. True while it goes on. */
+static bool fetch_goes_on(struct lead_turn *turn)
+{
+    const struct fetch *fetch = &turn->view->fetch;
+    const struct report *report = lead_fresh(turn, lead_index(turn, fetch->node_id));
+
+    if (fetch->node_id == 0 || !token_is(fetch->token, turn->cluster->token) || !report ||
+        turn->now_us - fetch->since_us > FETCH_PATIENCE_US ||
+        (report->timeline.no == fetch->timeline.no && lsn_cmp(report->end, fetch->position) >= 0))
+        return false;
+    turn->plan->fetch = *fetch;
+    lead_because(turn, WHY_FURTHEST_MAY_NOT, NULL);
+    return true;
+}
+
+/* The furthest may not lead: the best of those that may gets its WAL first (R28). */
+static void begin_fetch(struct lead_turn *turn, const struct ranking *ranking)
+{
+    const struct cluster *cluster = turn->cluster;
+    const struct report *best = NULL;
+
+    lead_because(turn, WHY_FURTHEST_MAY_NOT, NULL);
+    for (uint32_t i = 0; i < cluster->member_count; i++) {
+        const struct report *report = lead_fresh(turn, i);
+        if (ranking->verdicts[i] == VERDICT_BEHIND && report &&
+            (!best || lsn_cmp(report->fence.end, best->fence.end) > 0))
+            best = report;
+    }
+    if (!best)
+        return;
+    turn->plan->fetch = (struct fetch){
+        .token = cluster->token,
+        .node_id = best->node_id,
+        .from = ranking->furthest,
+        .timeline = ranking->timeline,
+        .position = ranking->position,
+        .since_us = turn->now_us,
+    };
+}
+
 static void fenced(struct lead_turn *turn)
 {
     const struct cluster *cluster = turn->cluster;
@@ -139,13 +180,15 @@ static void fenced(struct lead_turn *turn)
     plan->wake_at_us = turn->now_us + 100000;
     if (!writer_over(turn)) {
         lead_because(turn, WHY_WRITER_LIVE, NULL);
+    } else if (fetch_goes_on(turn)) {
+        return;
     } else if (!plan->ranking.covered || (async_lsn.at != 0 && !async_ready(turn))) {
         name_missing(turn, &plan->ranking, missing);
         lead_because(turn, WHY_DEMANDS_UNMET, missing);
     } else if (plan->ranking.winner != 0) {
         elect(turn, &plan->ranking, cluster->token, 0, WHY_ELECT);
     } else if (plan->ranking.furthest != 0) {
-        lead_because(turn, WHY_FURTHEST_MAY_NOT, NULL);
+        begin_fetch(turn, &plan->ranking);
     } else {
         lead_because(turn, WHY_NO_CANDIDATE, NULL);
     }

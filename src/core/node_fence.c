@@ -82,8 +82,26 @@ void node_fenced_primary(struct node_turn *turn)
         node_because(turn, WHY_FENCED_STOPPED, NULL);
 }
 
+/* Receives what the furthest holds, from it alone: it is fenced like this one, so nothing is acknowledged by this. */
+static void fetch(struct node_turn *turn, const struct member *from)
+{
+    const struct pg_seen *pg = &turn->view->pg;
+    struct pg_conf conf;
+
+    node_conf_detached(turn, &conf);
+    conf.upstream = from->node_id;
+    (void)text_copy(conf.upstream_conninfo, sizeof conf.upstream_conninfo, from->conninfo);
+    (void)snprintf(conf.slot, sizeof conf.slot, "repmgr_slot_%d", turn->view->node_id);
+    if (pg->conf.upstream != conf.upstream || !token_is(pg->conf.token, conf.token))
+        (void)node_want(turn, ACT_CONFIGURE, RELOAD_TIMEOUT_US, &conf);
+    turn->plan->look = true;
+    node_because(turn, WHY_FENCED_FETCH, from->name);
+}
+
 void node_fenced_standby(struct node_turn *turn)
 {
+    const struct member *from = cluster_member(turn->cluster, turn->view->fetch_from);
+
     carry_report(turn, turn->cluster->token);
     turn->plan->fence.stopped = false;
     if (node_may_become_primary(turn->view)) {
@@ -91,7 +109,10 @@ void node_fenced_standby(struct node_turn *turn)
         return;
     }
     turn->plan->guard = WISH_STANDBY;
-    reveal_end(turn);
+    if (from && turn->view->pg.state == PG_STANDBY && turn->view->pg.conf_present)
+        fetch(turn, from);
+    else
+        reveal_end(turn);
 }
 
 /*

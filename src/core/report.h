@@ -40,6 +40,8 @@ struct report {
     struct token token;     /* current token of the applied state */
     bool hello;             /* its own HELLO is applied */
     bool leads;             /* it leads the Raft group */
+    int32_t fetch_node;     /* leader: this member is to receive from fetch_from under `token` (R28); 0: nobody */
+    int32_t fetch_from;
     bool want_primary_data; /* leader: the standbys' reports do not meet the demands under `token` (design 5.3 step 3) */
 
     enum pg_state pg_state;

@@ -284,6 +284,7 @@ static void perform_lead(struct manager *manager, int64_t now_us)
                     lead->failed_mask |= 1u << j;
         propose_as_leader(manager, &plan->commands[i], now_us);
     }
+    lead->fetch = plan->fetch;
     if (plan->raft_change != 0 && !lead->raft.changing) {
         lead->raft.changing = true;
         manager_event(manager, EVENT_RAFT_MEMBER, "raft_id=%" PRIu64 " role=%d", plan->raft_change,

@@ -104,10 +104,17 @@ void manager_link_reports(struct manager *manager, int64_t now_us)
         }
     }
     manager->node.want_primary_data = manager->lead.raft.leader && manager->lead_plan.want_primary_data;
+    manager->node.fetch_from = 0;
+    if (manager->lead.raft.leader && manager->lead.fetch.node_id == manager->node.node_id &&
+        token_is(manager->lead.fetch.token, cluster->token))
+        manager->node.fetch_from = manager->lead.fetch.from;
     const struct manager_heard *leader = heard_of(manager, manager->lead.raft.leader_id);
     if (leader && leader->report.leads && leader->report.want_primary_data && now_us - leader->at_us <= fresh_us &&
         token_is(leader->report.token, cluster->token))
         manager->node.want_primary_data = true;
+    if (leader && leader->report.leads && leader->report.fetch_node == manager->node.node_id &&
+        now_us - leader->at_us <= fresh_us && token_is(leader->report.token, cluster->token))
+        manager->node.fetch_from = leader->report.fetch_from;
 }
 
 static void link_heard(struct manager *manager, int64_t now_us)
@@ -259,6 +266,10 @@ void manager_build_report(struct manager *manager, int64_t now_us)
     report->token = manager->cluster.token;
     report->hello = node->hello;
     report->leads = manager->lead.raft.leader;
+    if (report->leads && token_is(manager->lead.fetch.token, manager->cluster.token)) {
+        report->fetch_node = manager->lead.fetch.node_id;
+        report->fetch_from = manager->lead.fetch.from;
+    }
     report->want_primary_data = report->leads && manager->lead_plan.want_primary_data;
     report_postgres(manager, report, now_us);
     report->trouble = manager->node_plan.trouble;
