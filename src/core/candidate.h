@@ -5,9 +5,9 @@
  * directories that are fenced for good and have reported their end of WAL, every such commit is in R if |S \ R| < k, or
  * if the replaced primary itself reported (it flushes before it acknowledges). While a change is under way, with two
  * demands, it is {union of S, least k} that must be met, not each demand alone: walsenders read the new settings one by
- * one, each counts by its own k all those who count themselves in by their own S, and so k of the old may be made up by a
- * member of the new (design 5.3 step 3, decision 0011; R1 to R3, R23). The greatest (timeline of the last record, LSN on disk) in R then holds them all, because
- * timeline numbers are given out once (R9).
+ * one, each counts by its own k all those who count themselves in by their own S, and so k of the old may be made up by
+ * a member of the new (design 5.3 step 3, decision 0011; R1 to R3, R23). The greatest (timeline of the last record, LSN
+ * on disk) in R then holds them all, because timeline numbers are given out once (R9).
  */
 #ifndef RAFTMGR_CANDIDATE_H
 #define RAFTMGR_CANDIDATE_H
@@ -17,19 +17,19 @@
 
 enum verdict {
     VERDICT_WINNER,
-    VERDICT_READY,        /* could lead, another is preferred */
-    VERDICT_SILENT,       /* no report under this fence */
-    VERDICT_NO_DATA,      /* has reported, but not its end of WAL yet */
-    VERDICT_BEHIND,       /* another holds more WAL */
+    VERDICT_READY,   /* could lead, another is preferred */
+    VERDICT_SILENT,  /* no report under this fence */
+    VERDICT_NO_DATA, /* has reported, but not its end of WAL yet */
+    VERDICT_BEHIND,  /* another holds more WAL */
     VERDICT_WITNESS,
-    VERDICT_PRIORITY,     /* priority 0 */
-    VERDICT_MANUAL,       /* failover=manual */
+    VERDICT_PRIORITY, /* priority 0 */
+    VERDICT_MANUAL,   /* failover=manual */
     VERDICT_UNREGISTERED,
-    VERDICT_FOREIGN,      /* WAL of a timeline made by hand */
-    VERDICT_LAGGING,      /* WAL of a timeline its applied state does not know */
-    VERDICT_DIRECTORY,    /* reported for another data directory than the log names */
-    VERDICT_LAG_LIMIT,    /* async: further behind than maximum_lag_on_failover */
-    VERDICT_REPLACED,     /* the primary that is being replaced ranks only while the standbys do not meet the demands */
+    VERDICT_FOREIGN,   /* WAL of a timeline made by hand */
+    VERDICT_LAGGING,   /* WAL of a timeline its applied state does not know */
+    VERDICT_DIRECTORY, /* reported for another data directory than the log names */
+    VERDICT_LAG_LIMIT, /* async: further behind than maximum_lag_on_failover */
+    VERDICT_REPLACED,  /* the primary that is being replaced ranks only while the standbys do not meet the demands */
 };
 
 /* A member's report as the deciding node has it. */
@@ -44,7 +44,7 @@ struct ranking {
     int32_t winner;         /* node id, 0: none */
     int32_t furthest;       /* node id of who holds most, 0: none; differs from winner when it may not lead */
     struct timeline timeline;
-    struct lsn position;    /* of the furthest */
+    struct lsn position;                /* of the furthest */
     enum verdict verdicts[MEMBERS_MAX]; /* by index in cluster->members */
 };
 

@@ -112,12 +112,23 @@ bool cluster_timeline_foreign(const struct cluster *cluster, struct timeline tim
 const char *command_name(enum command_kind kind)
 {
     static const char *const names[COMMAND_COUNT] = {
-        [COMMAND_FOUND] = "found",         [COMMAND_HELLO] = "hello",         [COMMAND_JOIN] = "join",
-        [COMMAND_REGISTER] = "register",   [COMMAND_VOTER] = "voter",         [COMMAND_DIRECTORY] = "directory",
-        [COMMAND_POLICY] = "policy",       [COMMAND_LEASE_MAX] = "lease_max", [COMMAND_FENCE] = "fence",
-        [COMMAND_ELECT] = "elect",         [COMMAND_PROMOTED] = "promoted",   [COMMAND_RESTART] = "restart",
-        [COMMAND_SWITCHOVER] = "switchover", [COMMAND_ADD] = "add",           [COMMAND_END] = "end",
-        [COMMAND_RESERVE] = "reserve",     [COMMAND_PAUSE] = "pause",
+        [COMMAND_FOUND] = "found",
+        [COMMAND_HELLO] = "hello",
+        [COMMAND_JOIN] = "join",
+        [COMMAND_REGISTER] = "register",
+        [COMMAND_VOTER] = "voter",
+        [COMMAND_DIRECTORY] = "directory",
+        [COMMAND_POLICY] = "policy",
+        [COMMAND_LEASE_MAX] = "lease_max",
+        [COMMAND_FENCE] = "fence",
+        [COMMAND_ELECT] = "elect",
+        [COMMAND_PROMOTED] = "promoted",
+        [COMMAND_RESTART] = "restart",
+        [COMMAND_SWITCHOVER] = "switchover",
+        [COMMAND_ADD] = "add",
+        [COMMAND_END] = "end",
+        [COMMAND_RESERVE] = "reserve",
+        [COMMAND_PAUSE] = "pause",
     };
 
     return kind < COMMAND_COUNT && names[kind] ? names[kind] : "unknown";
@@ -149,9 +160,8 @@ void rules_record(struct cluster *cluster, const struct command *command, int32_
     struct record *record = &cluster->records[cluster->record_count % RECORDS_MAX];
     va_list args;
 
-    *record = (struct record){
-        .wall_us = command->wall_us, .node_id = node_id, .token = cluster->token, .successful = true
-    };
+    *record =
+        (struct record){ .wall_us = command->wall_us, .node_id = node_id, .token = cluster->token, .successful = true };
     (void)text_copy(record->event, sizeof record->event, event);
     va_start(args, format);
     (void)vsnprintf(record->text, sizeof record->text, format, args);

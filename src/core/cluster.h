@@ -11,10 +11,10 @@
 #include "core/policy.h"
 #include "core/types.h"
 
-#define DEMANDS_MAX 2                       /* the current one and one older (design 5.6) */
-#define DIRECTORIES_MAX (2 * MEMBERS_MAX)   /* of one demand: a merged one may name retired directories too */
-#define RECORDS_MAX 32                      /* history kept in the log's state */
-#define FOREIGN_MAX 16                      /* runs of hand-made timelines remembered */
+#define DEMANDS_MAX 2                     /* the current one and one older (design 5.6) */
+#define DIRECTORIES_MAX (2 * MEMBERS_MAX) /* of one demand: a merged one may name retired directories too */
+#define RECORDS_MAX 32                    /* history kept in the log's state */
+#define FOREIGN_MAX 16                    /* runs of hand-made timelines remembered */
 
 struct member {
     int32_t node_id;
@@ -23,7 +23,7 @@ struct member {
     int32_t priority; /* 0: never elected */
     bool voter;       /* counts for leases and fences */
     bool registered;  /* may be elected, has a row in repmgr.nodes */
-    bool manual;     /* becomes primary by a switchover alone (failover=manual) */
+    bool manual;      /* becomes primary by a switchover alone (failover=manual) */
     char name[NAME_SIZE];
     char address[ADDRESS_SIZE]; /* host:port of its daemon */
     char conninfo[CONNINFO_SIZE];
@@ -78,7 +78,7 @@ struct record {
     int64_t wall_us;
     int32_t node_id;
     struct token token;
-    char event[48];  /* repmgr's event names where it has one */
+    char event[48]; /* repmgr's event names where it has one */
     bool successful;
     char text[TEXT_SIZE];
 };
@@ -95,17 +95,17 @@ struct cluster {
     uint64_t cluster_id; /* 0: not founded */
     uint64_t system_identifier;
     uint32_t epoch;
-    uint64_t version;         /* counts every applied command, refused ones included */
-    uint64_t config_version;  /* version of the last change of the voters */
-    uint64_t policy_version;  /* version of the last change of the policy */
-    uint64_t raft_id_last;    /* highest raft id given out */
+    uint64_t version;        /* counts every applied command, refused ones included */
+    uint64_t config_version; /* version of the last change of the voters */
+    uint64_t policy_version; /* version of the last change of the policy */
+    uint64_t raft_id_last;   /* highest raft id given out */
     struct policy policy;
-    uint32_t lease_max_ms;    /* longest lease that may still be out (R12) */
+    uint32_t lease_max_ms; /* longest lease that may still be out (R12) */
     uint32_t member_count;
     struct member members[MEMBERS_MAX];
-    struct token token;       /* the current one; newer than primary.token while fenced */
+    struct token token; /* the current one; newer than primary.token while fenced */
     struct primary primary;
-    uint64_t demand_version;  /* of the newest demand */
+    uint64_t demand_version; /* of the newest demand */
     uint32_t demand_count;
     struct demand demands[DEMANDS_MAX]; /* oldest first; the last one is the newest */
     struct timeline timeline_max;       /* all up to this number are reserved or foreign */
@@ -118,23 +118,23 @@ struct cluster {
 };
 
 enum command_kind {
-    COMMAND_FOUND = 1,  /* the first entry: founder, system identifier, policy, timeline */
-    COMMAND_HELLO,      /* a daemon has started: its start number and what its file says of the node */
-    COMMAND_JOIN,       /* admit a member; it gets its raft id when this is applied */
-    COMMAND_REGISTER,   /* a member becomes a candidate (or a witness that votes) */
-    COMMAND_VOTER,      /* the member counts (or no longer counts) for leases and fences */
-    COMMAND_DIRECTORY,  /* the member's data directory has this identity now */
-    COMMAND_POLICY,     /* new settings of the cluster */
-    COMMAND_LEASE_MAX,  /* no longer lease than this is out any more */
+    COMMAND_FOUND = 1, /* the first entry: founder, system identifier, policy, timeline */
+    COMMAND_HELLO,     /* a daemon has started: its start number and what its file says of the node */
+    COMMAND_JOIN,      /* admit a member; it gets its raft id when this is applied */
+    COMMAND_REGISTER,  /* a member becomes a candidate (or a witness that votes) */
+    COMMAND_VOTER,     /* the member counts (or no longer counts) for leases and fences */
+    COMMAND_DIRECTORY, /* the member's data directory has this identity now */
+    COMMAND_POLICY,    /* new settings of the cluster */
+    COMMAND_LEASE_MAX, /* no longer lease than this is out any more */
     COMMAND_FENCE,
     COMMAND_ELECT,
     COMMAND_PROMOTED,
-    COMMAND_RESTART,    /* the primary may be started in place */
+    COMMAND_RESTART, /* the primary may be started in place */
     COMMAND_SWITCHOVER,
-    COMMAND_ADD,        /* a new demand beside the old */
-    COMMAND_END,        /* the newest demand stands alone */
-    COMMAND_RESERVE,    /* a timeline seen on disk that nobody reserved */
-    COMMAND_PAUSE,      /* on, off, or "guard armed" after off */
+    COMMAND_ADD,     /* a new demand beside the old */
+    COMMAND_END,     /* the newest demand stands alone */
+    COMMAND_RESERVE, /* a timeline seen on disk that nobody reserved */
+    COMMAND_PAUSE,   /* on, off, or "guard armed" after off */
     COMMAND_COUNT
 };
 

@@ -118,7 +118,8 @@ static enum apply_result join_refused(const struct cluster *cluster, const struc
     if (same->voter && cluster_voters(cluster) == 1)
         return rules_refuse(reason, "node %d is the only voter", wanted->node_id);
     if (same->kind != wanted->kind)
-        return rules_refuse(reason, "node %d is a %s", wanted->node_id, same->kind == NODE_WITNESS ? "witness" : "data node");
+        return rules_refuse(reason, "node %d is a %s", wanted->node_id,
+                            same->kind == NODE_WITNESS ? "witness" : "data node");
     return APPLY_OK;
 }
 
@@ -142,8 +143,9 @@ enum apply_result rules_join(struct cluster *cluster, const struct command *comm
     member->hello_at = 0;
     if (member->kind == NODE_WITNESS)
         member->priority = 0;
-    rules_record(cluster, command, member->node_id, "raftmgr_join", "node \"%s\" (ID: %d) admitted under raft id %" PRIu64,
-                 member->name, member->node_id, member->raft_id);
+    rules_record(cluster, command, member->node_id, "raftmgr_join",
+                 "node \"%s\" (ID: %d) admitted under raft id %" PRIu64, member->name, member->node_id,
+                 member->raft_id);
     return APPLY_OK;
 }
 

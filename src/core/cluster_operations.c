@@ -24,9 +24,8 @@ enum apply_result rules_fence(struct cluster *cluster, const struct command *com
         return rules_refuse(reason, "the cluster is paused");
     int32_t from = cluster->primary.node_id;
     if (cluster->operation.kind != OPERATION_FAILOVER)
-        cluster->operation = (struct operation){
-            .kind = OPERATION_FAILOVER, .from = from, .since_us = command->wall_us
-        };
+        cluster->operation =
+            (struct operation){ .kind = OPERATION_FAILOVER, .from = from, .since_us = command->wall_us };
     cluster->operation.at = cluster->version;
     (void)text_copy(cluster->operation.reason, sizeof cluster->operation.reason, command->text);
     cluster->token.no++;
@@ -63,7 +62,8 @@ static enum apply_result elect_refused(const struct cluster *cluster, const stru
         return rules_refuse(reason, "node %d cannot be elected with that data directory", command->node_id);
     if (command->timeline.no == 0 || command->timeline.no > cluster->timeline_max.no ||
         cluster_timeline_foreign(cluster, command->timeline))
-        return rules_refuse(reason, "the winner's timeline %" PRIu32 " is not one of this cluster", command->timeline.no);
+        return rules_refuse(reason, "the winner's timeline %" PRIu32 " is not one of this cluster",
+                            command->timeline.no);
     if (!elect_demand_allowed(cluster, winner->directory, &command->demand))
         return rules_refuse(reason, "the demand it would leave does not hold what was promised");
     return APPLY_OK;
@@ -190,8 +190,8 @@ enum apply_result rules_reserve(struct cluster *cluster, const struct command *c
     else
         last->last = command->timeline;
     cluster->timeline_max = command->timeline;
-    rules_record(cluster, command, 0, "raftmgr_foreign_timeline", "timeline %" PRIu32 " was made by hand: it counts nowhere",
-                 command->timeline.no);
+    rules_record(cluster, command, 0, "raftmgr_foreign_timeline",
+                 "timeline %" PRIu32 " was made by hand: it counts nowhere", command->timeline.no);
     return APPLY_OK;
 }
 

@@ -33,39 +33,39 @@ struct node_view {
     uint64_t raft_id;
     uint64_t start_no;
     enum node_kind kind;
-    bool hello;                    /* own HELLO applied */
+    bool hello; /* own HELLO applied */
     enum rejoin rejoin;
     struct pg_seen pg;             /* newest look */
     struct directory_id directory; /* identity found in the data directory; 0: none, or an unfinished clone or rewind */
     struct lease_holder lease;
     bool guard_alive;
-    enum guard_wish guard_mode;    /* what the guard's page says */
+    enum guard_wish guard_mode; /* what the guard's page says */
     int64_t guard_kill_at_us;
-    enum act_kind acting;          /* running action; ACT_NONE */
+    enum act_kind acting; /* running action; ACT_NONE */
     struct pg_conf acting_conf;
     bool acting_cancelled;
     int64_t acting_since_us;
-    uint64_t stopped_at;           /* cluster version when PostgreSQL was last seen not running; own HELLO's at first */
-    bool stop_watched;             /* it died while this daemon watched a running server */
-    struct fence_report fence;     /* what has been reported under the newest fence or switchover */
-    struct token rewound_under;    /* a rewind or clone from this token's primary succeeded */
-    int64_t failed_at_us;          /* newest failed action, for pacing retries; 0: none */
+    uint64_t stopped_at;        /* cluster version when PostgreSQL was last seen not running; own HELLO's at first */
+    bool stop_watched;          /* it died while this daemon watched a running server */
+    struct fence_report fence;  /* what has been reported under the newest fence or switchover */
+    struct token rewound_under; /* a rewind or clone from this token's primary succeeded */
+    int64_t failed_at_us;       /* newest failed action, for pacing retries; 0: none */
     enum act_kind failed_kind;
-    uint32_t failed_count;         /* in a row */
-    struct token promote_failed;   /* the promotion under this token failed: do not try again */
+    uint32_t failed_count;       /* in a row */
+    struct token promote_failed; /* the promotion under this token failed: do not try again */
     struct sync_progress sync;
-    int64_t slots_at_us;           /* last time slots were brought in line; 0: never */
-    uint64_t slots_for;            /* node_slots() they were made for */
-    uint64_t checkpointed_for;     /* operation.at of the switchover whose checkpoint is done */
+    int64_t slots_at_us;             /* last time slots were brought in line; 0: never */
+    uint64_t slots_for;              /* node_slots() they were made for */
+    uint64_t checkpointed_for;       /* operation.at of the switchover whose checkpoint is done */
     struct token checkpointed_under; /* a checkpoint has been asked for since the promotion under this token */
-    int64_t primary_since_us;      /* seen as the running primary of the current token since; 0: it is not */
-    struct token diverged_under;   /* compared with this token's primary: its WAL is not on that history */
-    bool pg_started_standby;       /* the running server has been seen as a standby */
-    bool in_place;                 /* started in place, and k of S have not flushed the recovered end of WAL yet */
-    int64_t running_since_us;      /* PostgreSQL seen running without a break since; 0: not running */
-    bool want_primary_data;        /* the leader asks the replaced primary for its end of WAL */
-    int32_t fetch_from;            /* the leader asks this fenced standby to receive from that fenced one; 0: it does not */
-    const struct report *primary;  /* newest report of the present primary's node, NULL: none in this life */
+    int64_t primary_since_us;        /* seen as the running primary of the current token since; 0: it is not */
+    struct token diverged_under;     /* compared with this token's primary: its WAL is not on that history */
+    bool pg_started_standby;         /* the running server has been seen as a standby */
+    bool in_place;                   /* started in place, and k of S have not flushed the recovered end of WAL yet */
+    int64_t running_since_us;        /* PostgreSQL seen running without a break since; 0: not running */
+    bool want_primary_data;          /* the leader asks the replaced primary for its end of WAL */
+    int32_t fetch_from; /* the leader asks this fenced standby to receive from that fenced one; 0: it does not */
+    const struct report *primary; /* newest report of the present primary's node, NULL: none in this life */
     int64_t primary_age_us;
 };
 
@@ -80,7 +80,7 @@ struct node_plan {
     bool lease;              /* keep a lease */
     enum guard_wish guard;
     int64_t guard_kill_at_us;
-    bool forget_directory;   /* the identity is removed before a rewind or clone begins */
+    bool forget_directory;       /* the identity is removed before a rewind or clone begins */
     struct fence_report fence;   /* to be reported from now on */
     enum trouble trouble;        /* likewise */
     struct token diverged_under; /* to be remembered */
@@ -97,10 +97,10 @@ void node_decide(const struct cluster *cluster, const struct node_view *view, in
 enum raft_role { RAFT_ROLE_NONE, RAFT_ROLE_SPARE, RAFT_ROLE_LEARNER, RAFT_ROLE_VOTER };
 
 struct raft_seen {
-    bool leader;           /* of the present term, with its barrier applied */
-    uint64_t leader_id;    /* 0: unknown */
+    bool leader;        /* of the present term, with its barrier applied */
+    uint64_t leader_id; /* 0: unknown */
     uint64_t term;
-    bool changing;         /* a membership change or transfer is under way */
+    bool changing; /* a membership change or transfer is under way */
     uint32_t server_count;
     struct {
         uint64_t raft_id;
@@ -149,13 +149,13 @@ struct lead_plan {
     char waiting[TEXT_SIZE];
     uint32_t command_count;
     struct command commands[PLAN_COMMANDS];
-    uint64_t raft_change;       /* raft id whose role in the Raft group should change; 0: none */
-    enum raft_role raft_role;   /* to this; NONE: removed */
+    uint64_t raft_change;     /* raft id whose role in the Raft group should change; 0: none */
+    enum raft_role raft_role; /* to this; NONE: removed */
     char raft_address[ADDRESS_SIZE];
-    uint64_t transfer_to;       /* raft id; 0: keep the leadership */
+    uint64_t transfer_to; /* raft id; 0: keep the leadership */
     bool want_primary_data;
-    struct fetch fetch;         /* to be remembered and told; node 0: none */
-    struct ranking ranking;     /* while an operation is open: for status */
+    struct fetch fetch;     /* to be remembered and told; node 0: none */
+    struct ranking ranking; /* while an operation is open: for status */
     bool ranked;
     int64_t wake_at_us;
 };

@@ -26,7 +26,7 @@ const char *act_name(enum act_kind kind)
 const char *pg_state_name(enum pg_state state)
 {
     static const char *const names[] = {
-        [PG_UNKNOWN] = "unknown", [PG_ABSENT] = "absent",   [PG_STOPPED] = "stopped", [PG_ORPHANS] = "orphans",
+        [PG_UNKNOWN] = "unknown",   [PG_ABSENT] = "absent",   [PG_STOPPED] = "stopped", [PG_ORPHANS] = "orphans",
         [PG_STARTING] = "starting", [PG_STANDBY] = "standby", [PG_PRIMARY] = "primary",
     };
 

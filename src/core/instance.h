@@ -49,12 +49,12 @@ struct pg_conf {
 
 struct pg_seen {
     enum pg_state state;
-    int64_t at_us;          /* CLOCK_BOOTTIME when this look began: nothing that ended later is in it */
-    bool clean;             /* STOPPED: pg_control says "shut down" or "shut down in recovery" */
-    bool was_primary;       /* STOPPED: pg_control says it last ran as a primary ("shut down" or "in production") */
-    bool answering;         /* a new connection and a trivial query worked when last tried (STANDBY, PRIMARY) */
-    int64_t answered_at_us; /* CLOCK_BOOTTIME when that last worked; 0 = never */
-    bool write_failed;      /* PRIMARY: the write-path check failed with an error (read-only, no space, I/O error) */
+    int64_t at_us;           /* CLOCK_BOOTTIME when this look began: nothing that ended later is in it */
+    bool clean;              /* STOPPED: pg_control says "shut down" or "shut down in recovery" */
+    bool was_primary;        /* STOPPED: pg_control says it last ran as a primary ("shut down" or "in production") */
+    bool answering;          /* a new connection and a trivial query worked when last tried (STANDBY, PRIMARY) */
+    int64_t answered_at_us;  /* CLOCK_BOOTTIME when that last worked; 0 = never */
+    bool write_failed;       /* PRIMARY: the write-path check failed with an error (read-only, no space, I/O error) */
     char problem[TEXT_SIZE]; /* why not answering or not writable, for people */
 
     uint64_t system_identifier;
@@ -69,17 +69,17 @@ struct pg_seen {
                                  disk. STOPPED and clean: `end` is just after the shutdown checkpoint */
     struct lsn replayed;
     bool replay_paused;
-    bool receiver;            /* a WAL receiver process is there */
-    bool receiver_streaming;  /* and it streams */
-    int64_t received_at_us;   /* CLOCK_BOOTTIME of the newest change of the receiver's flushed position, 0 = none */
-    int64_t replay_lag_us;    /* STANDBY: age of the last replayed commit while behind, 0 when level */
+    bool receiver;           /* a WAL receiver process is there */
+    bool receiver_streaming; /* and it streams */
+    int64_t received_at_us;  /* CLOCK_BOOTTIME of the newest change of the receiver's flushed position, 0 = none */
+    int64_t replay_lag_us;   /* STANDBY: age of the last replayed commit while behind, 0 when level */
 
     uint32_t walsender_count;
     struct walsender_seen walsenders[MEMBERS_MAX];
 
-    bool conf_present; /* raftmgr's own settings file is there and readable */
-    struct pg_conf conf; /* what it says; `conf.upstream_conninfo` is not read back */
-    bool conf_loaded;    /* a connection opened after the last write of that file has seen its values */
+    bool conf_present;               /* raftmgr's own settings file is there and readable */
+    struct pg_conf conf;             /* what it says; `conf.upstream_conninfo` is not read back */
+    bool conf_loaded;                /* a connection opened after the last write of that file has seen its values */
     char pending_restart[TEXT_SIZE]; /* names of settings that wait for a restart, blank separated */
     bool can_rewind;                 /* wal_log_hints or data checksums are on */
 };
@@ -94,10 +94,10 @@ enum act_kind {
     ACT_CONFIGURE,     /* write `conf`, reload, done when a new connection sees it */
     ACT_DETACH,        /* like CONFIGURE with upstream 0, and the WAL receiver is ended; done when none is left */
     ACT_PROMOTE,       /* placeholders for unknown timelines below `timeline`, reload, promote, check the number */
-    ACT_REWIND,        /* save the diverged tail, pg_rewind from `source_conninfo`, leave it stopped with standby.signal */
-    ACT_CLONE,         /* pg_basebackup from `source_conninfo` into an empty or set-aside directory, leave it stopped */
-    ACT_SLOTS,         /* make the slots of `slots` that are not there */
-    ACT_CHECKPOINT,    /* CHECKPOINT */
+    ACT_REWIND,     /* save the diverged tail, pg_rewind from `source_conninfo`, leave it stopped with standby.signal */
+    ACT_CLONE,      /* pg_basebackup from `source_conninfo` into an empty or set-aside directory, leave it stopped */
+    ACT_SLOTS,      /* make the slots of `slots` that are not there */
+    ACT_CHECKPOINT, /* CHECKPOINT */
 };
 
 struct pg_action {
@@ -105,9 +105,9 @@ struct pg_action {
     enum act_kind kind;
     int64_t timeout_us; /* the action fails with ERR_TIMEOUT after this */
     struct pg_conf conf;
-    int64_t stop_fast_us;      /* STOP: how long a fast shutdown may take */
-    struct timeline timeline;  /* PROMOTE: the reserved number */
-    struct token token;        /* names the directory for a diverged tail: diverged/<token>/ */
+    int64_t stop_fast_us;                /* STOP: how long a fast shutdown may take */
+    struct timeline timeline;            /* PROMOTE: the reserved number */
+    struct token token;                  /* names the directory for a diverged tail: diverged/<token>/ */
     char source_conninfo[CONNINFO_SIZE]; /* REWIND, CLONE: the primary */
     uint32_t slot_count;
     char slots[MEMBERS_MAX][NAME_SIZE];
@@ -116,10 +116,10 @@ struct pg_action {
 struct pg_result {
     uint64_t id;
     enum act_kind kind;
-    int code;              /* 0 or a negative err_code */
-    char text[TEXT_SIZE];  /* the error */
-    bool clean;            /* STOP: ended by a fast shutdown */
-    struct lsn end;        /* STOP: end of the shutdown checkpoint, where clean */
+    int code;                 /* 0 or a negative err_code */
+    char text[TEXT_SIZE];     /* the error */
+    bool clean;               /* STOP: ended by a fast shutdown */
+    struct lsn end;           /* STOP: end of the shutdown checkpoint, where clean */
     struct timeline timeline; /* PROMOTE: the new one */
     struct lsn switched_at;   /* PROMOTE: where it begins */
 };

@@ -174,8 +174,7 @@ static bool primary_in_trouble(struct lead_turn *turn, const struct report *repo
 bool lead_restart_overdue(const struct lead_turn *turn)
 {
     return turn->view->trouble_since_us != 0 &&
-           turn->now_us - turn->view->trouble_since_us >
-               (int64_t)turn->cluster->policy.primary_start_timeout_ms * 1000;
+           turn->now_us - turn->view->trouble_since_us > (int64_t)turn->cluster->policy.primary_start_timeout_ms * 1000;
 }
 
 /* Another voter that hears both this leader and the primary, so that entries reach the primary through it (R34). */
@@ -204,8 +203,7 @@ static bool watch_primary(struct lead_turn *turn)
         return true;
     int64_t sign_us = sign_age_us(turn);
     if (sign_us >= lead_failure_us(turn)) {
-        if (report && report->hello && report->trouble == TROUBLE_NONE && report->lease_valid &&
-            !replaceable(turn)) {
+        if (report && report->hello && report->trouble == TROUBLE_NONE && report->lease_valid && !replaceable(turn)) {
             lead_because(turn, WHY_NOBODY_CAN, "no sign of the primary");
             return true;
         }
@@ -218,8 +216,9 @@ static bool watch_primary(struct lead_turn *turn)
     if (view->primary_seen_us > turn->now_us)
         return false;
     bool own = turn->cluster->primary.node_id == view->node_id;
-    int64_t silent_us = index < turn->cluster->member_count && view->heard[index].report ? view->heard[index].age_us
-                                                                                       : turn->now_us - view->leader_since_us;
+    int64_t silent_us = index < turn->cluster->member_count && view->heard[index].report
+                            ? view->heard[index].age_us
+                            : turn->now_us - view->leader_since_us;
     if (view->behind_since_us != 0 && turn->now_us - view->behind_since_us > silent_us)
         silent_us = turn->now_us - view->behind_since_us;
     if (own || silent_us < lead_failure_us(turn) / 2)
@@ -285,11 +284,13 @@ static bool keep_members(struct lead_turn *turn)
             change_raft(turn, member, member->raft_id, RAFT_ROLE_LEARNER);
             return true;
         }
-        if (role == RAFT_ROLE_LEARNER && member->registered && lead_fresh(turn, i) && lead_voters_settled(turn->cluster, turn->view)) {
+        if (role == RAFT_ROLE_LEARNER && member->registered && lead_fresh(turn, i) &&
+            lead_voters_settled(turn->cluster, turn->view)) {
             change_raft(turn, member, member->raft_id, RAFT_ROLE_VOTER);
             return true;
         }
-        if (role == RAFT_ROLE_VOTER && member->registered && !member->voter && lead_voters_settled(turn->cluster, turn->view)) {
+        if (role == RAFT_ROLE_VOTER && member->registered && !member->voter &&
+            lead_voters_settled(turn->cluster, turn->view)) {
             struct command *command = lead_propose(turn, COMMAND_VOTER);
             command->node_id = member->node_id;
             command->flag = true;

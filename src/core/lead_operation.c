@@ -6,9 +6,11 @@
 #include "core/lead.h"
 
 #define FETCH_PATIENCE_US 60000000
-#define STANDBYS_FIRST_US 500000 /* the standbys' reports get this long before the old primary is asked for its data */
+#define STANDBYS_FIRST_US 500000 /* the standbys' reports get this long before the old primary is asked for its data   \
+                                  */
 
-/* Every grant that could still be a lease has ended, as a majority of the voters itself says after applying the fence. */
+/* Every grant that could still be a lease has ended, as a majority of the voters itself says after applying the fence.
+ */
 static bool grants_over(const struct lead_turn *turn)
 {
     uint32_t over = 0;
@@ -45,8 +47,7 @@ static bool answers(const struct lead_turn *turn, const struct report *report, c
 {
     if (token_is(report->fence.token, token) && report->fence.data)
         return directory_is(report->fence.directory, report->directory) &&
-               report->fence.timeline.no == ranking->timeline.no &&
-               lsn_cmp(report->fence.end, ranking->position) <= 0;
+               report->fence.timeline.no == ranking->timeline.no && lsn_cmp(report->fence.end, ranking->position) <= 0;
     return turn->cluster->operation.kind == OPERATION_SWITCHOVER && report->pg_state == PG_STANDBY &&
            report->following && !report->lagging && report->timeline.no == ranking->timeline.no;
 }
@@ -98,8 +99,8 @@ static bool async_ready(const struct lead_turn *turn)
         return true;
     for (uint32_t i = 0; i < cluster->member_count; i++) {
         const struct report *report = lead_fresh(turn, i);
-        if (cluster->members[i].kind == NODE_DATA && cluster->members[i].node_id != cluster->primary.node_id && report &&
-            !(token_is(report->fence.token, cluster->token) && report->fence.data))
+        if (cluster->members[i].kind == NODE_DATA && cluster->members[i].node_id != cluster->primary.node_id &&
+            report && !(token_is(report->fence.token, cluster->token) && report->fence.data))
             return false;
     }
     return true;
@@ -170,13 +171,14 @@ static void fenced(struct lead_turn *turn)
     char missing[TEXT_SIZE];
     struct lsn async_lsn = { 0 };
 
-    /* Where nobody knows how far the primary had come the lag rule has nothing to go by: then only its own data will do. */
+    /* Where nobody knows how far the primary had come the lag rule has nothing to go by: then only its own data will
+     * do. */
     if (lead_async(cluster))
         async_lsn = turn->view->primary_lsn;
     candidate_rank(cluster, turn->view->heard, cluster->token, 0, turn->view->failed_mask, async_lsn, &plan->ranking);
     plan->ranked = true;
-    plan->want_primary_data = plan->ranking.want_primary_data &&
-                              turn->now_us - turn->view->operation_since_us >= STANDBYS_FIRST_US;
+    plan->want_primary_data =
+        plan->ranking.want_primary_data && turn->now_us - turn->view->operation_since_us >= STANDBYS_FIRST_US;
     plan->wake_at_us = turn->now_us + 100000;
     if (!writer_over(turn)) {
         lead_because(turn, WHY_WRITER_LIVE, NULL);
@@ -226,9 +228,7 @@ void lead_failover(struct lead_turn *turn)
 
 static void elect_back(struct lead_turn *turn, const struct report *old, const char *detail)
 {
-    struct ranking ranking = {
-        .winner = old->node_id, .timeline = old->fence.timeline, .position = old->fence.end
-    };
+    struct ranking ranking = { .winner = old->node_id, .timeline = old->fence.timeline, .position = old->fence.end };
 
     elect(turn, &ranking, old->fence.token, old->start_no, WHY_SWITCHOVER_BACK);
     lead_because(turn, WHY_SWITCHOVER_BACK, detail);
@@ -267,9 +267,9 @@ void lead_switchover(struct lead_turn *turn)
         elect_back(turn, old, "the old primary did not stop cleanly");
     } else if (target && target->pg_state == PG_STANDBY && !target->lagging &&
                target->timeline.no == old->fence.timeline.no && lsn_cmp(target->end, old->fence.end) >= 0) {
-        struct ranking ranking = {
-            .winner = operation->to, .timeline = old->fence.timeline, .position = old->fence.end
-        };
+        struct ranking ranking = { .winner = operation->to,
+                                   .timeline = old->fence.timeline,
+                                   .position = old->fence.end };
         elect(turn, &ranking, reserved, old->start_no, WHY_ELECT);
     } else if (waited_us > timeout_us || (!target && waited_us > lead_failure_us(turn))) {
         elect_back(turn, old, "the target did not receive the shutdown checkpoint in time");

@@ -49,8 +49,8 @@ void lease_drop(struct lease_holder *holder)
     *holder = (struct lease_holder){ .round = round };
 }
 
-void lease_begin(struct lease_holder *holder, const struct cluster *cluster, int32_t self_node_id,
-                 uint64_t incarnation, bool healthy, int64_t now_us, struct lease_ask *ret_ask)
+void lease_begin(struct lease_holder *holder, const struct cluster *cluster, int32_t self_node_id, uint64_t incarnation,
+                 bool healthy, int64_t now_us, struct lease_ask *ret_ask)
 {
     assert(cluster_is_primary(cluster, self_node_id));
     if (!token_is(holder->token, cluster->token)) {

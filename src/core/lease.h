@@ -40,24 +40,24 @@ int64_t lease_voter_over_at(const struct lease_voter *voter, const struct cluste
 
 /* The holder's side: one round open at a time, a newer one replaces it. */
 struct lease_holder {
-    struct token token;      /* 0: holds and asks for nothing */
+    struct token token; /* 0: holds and asks for nothing */
     uint64_t round;
     int64_t sent_us;         /* of the open round */
     int64_t length_us;       /* of the open round */
     uint64_t config_version; /* voters that the open round is counted by */
     uint32_t grant_count;
     int32_t grants[MEMBERS_MAX]; /* node ids that granted the open round */
-    int64_t end_us;          /* valid before this moment; 0: never had one */
-    int64_t held_length_us;  /* length of the newest round that a majority granted */
-    uint64_t held_config;    /* config_version that round was counted by */
-    bool refused;            /* a voter knows a newer token: stop at once */
+    int64_t end_us;              /* valid before this moment; 0: never had one */
+    int64_t held_length_us;      /* length of the newest round that a majority granted */
+    uint64_t held_config;        /* config_version that round was counted by */
+    bool refused;                /* a voter knows a newer token: stop at once */
 };
 
 /* Gives everything up; asks for nothing any more. */
 void lease_drop(struct lease_holder *holder);
 /* Begins a round under the primary's token; fills the question to send to every voter (itself included). */
-void lease_begin(struct lease_holder *holder, const struct cluster *cluster, int32_t self_node_id,
-                 uint64_t incarnation, bool healthy, int64_t now_us, struct lease_ask *ret_ask);
+void lease_begin(struct lease_holder *holder, const struct cluster *cluster, int32_t self_node_id, uint64_t incarnation,
+                 bool healthy, int64_t now_us, struct lease_ask *ret_ask);
 /* Takes a reply in. Replies of other rounds, other lives, or nodes that are no voters do not count. */
 void lease_take(struct lease_holder *holder, const struct cluster *cluster, uint64_t incarnation,
                 const struct lease_reply *reply);

@@ -12,8 +12,7 @@ void node_because(struct node_turn *turn, enum why why, const char *detail)
     (void)text_copy(turn->plan->waiting, sizeof turn->plan->waiting, detail ? detail : "");
 }
 
-struct pg_action *node_want(struct node_turn *turn, enum act_kind kind, int64_t timeout_us,
-                            const struct pg_conf *conf)
+struct pg_action *node_want(struct node_turn *turn, enum act_kind kind, int64_t timeout_us, const struct pg_conf *conf)
 {
     struct pg_action *action = &turn->plan->action;
 

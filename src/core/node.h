@@ -23,8 +23,7 @@ struct node_turn {
 /* Names the reason; detail (may be NULL) for people. */
 void node_because(struct node_turn *turn, enum why why, const char *detail);
 /* Asks for an action with the settings file `conf` (NULL: none). */
-struct pg_action *node_want(struct node_turn *turn, enum act_kind kind, int64_t timeout_us,
-                            const struct pg_conf *conf);
+struct pg_action *node_want(struct node_turn *turn, enum act_kind kind, int64_t timeout_us, const struct pg_conf *conf);
 /* A proposal of this node. */
 struct command *node_propose(struct node_turn *turn, enum command_kind kind);
 /* The guard stops PostgreSQL from now on, and so does the daemon. */

@@ -153,8 +153,8 @@ static enum trouble trouble_of(const struct node_turn *turn)
 {
     const struct pg_seen *pg = &turn->view->pg;
     int64_t patience_us = (int64_t)turn->cluster->policy.failure_timeout_ms * 1000;
-    int64_t since_us = pg->answered_at_us > turn->view->primary_since_us ? pg->answered_at_us
-                                                                         : turn->view->primary_since_us;
+    int64_t since_us =
+        pg->answered_at_us > turn->view->primary_since_us ? pg->answered_at_us : turn->view->primary_since_us;
 
     if (pg->write_failed)
         return TROUBLE_READ_ONLY;

@@ -18,8 +18,7 @@ static bool attached(const struct node_turn *turn)
     const struct pg_seen *pg = &turn->view->pg;
     /* A server that was promoted by hand since has WAL of its own, whatever its settings say. */
     bool own_way = cluster_timeline_foreign(turn->cluster, pg->timeline) ||
-                   pg->timeline.no > turn->cluster->primary.timeline.no ||
-                   (pg->state == PG_STOPPED && pg->was_primary);
+                   pg->timeline.no > turn->cluster->primary.timeline.no || (pg->state == PG_STOPPED && pg->was_primary);
 
     return !own_way && pg->conf_present && conf->upstream == turn->cluster->primary.node_id &&
            token_is(conf->token, turn->cluster->primary.token);
@@ -32,9 +31,8 @@ static bool compared_by_election(const struct node_turn *turn)
     const struct primary *primary = &turn->cluster->primary;
 
     return token_is(report->token, primary->token) && report->data &&
-           directory_is(report->directory, turn->view->directory) &&
-           report->timeline.no == primary->from_timeline.no && lsn_cmp(report->end, primary->position) <= 0 &&
-           lsn_cmp(report->end, turn->view->pg.end) == 0;
+           directory_is(report->directory, turn->view->directory) && report->timeline.no == primary->from_timeline.no &&
+           lsn_cmp(report->end, primary->position) <= 0 && lsn_cmp(report->end, turn->view->pg.end) == 0;
 }
 
 /* The primary's own report, of the life and timeline that the log speaks of. */
@@ -165,8 +163,8 @@ static void keep_standby(struct node_turn *turn)
         node_because(turn, WHY_STANDBY_FOLLOW, "brings its settings in line");
     } else if (!node_keep_slots(turn, WHY_STANDBY_SLOTS)) {
         /* The switchover's target: everybody waits for the shutdown checkpoint to arrive here. */
-        turn->plan->look = turn->cluster->operation.kind == OPERATION_SWITCHOVER &&
-                           turn->cluster->operation.to == view->node_id;
+        turn->plan->look =
+            turn->cluster->operation.kind == OPERATION_SWITCHOVER && turn->cluster->operation.to == view->node_id;
         node_because(turn, WHY_STANDBY, NULL);
     }
 }

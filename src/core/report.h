@@ -12,14 +12,14 @@
 
 /* What a member has done under a FENCE that it has applied (design 5.3 step 2). */
 struct fence_report {
-    struct token token;   /* 0: nothing reported. The fence (or switchover's reserved token) it answers to */
-    bool stopped;         /* the old primary: no PostgreSQL process is left, lease and pending actions given up */
-    bool clean;           /* by a fast shutdown, its shutdown checkpoint ends at `end` */
-    bool data;            /* detached for good, and timeline and end below are the end of WAL on disk */
+    struct token token; /* 0: nothing reported. The fence (or switchover's reserved token) it answers to */
+    bool stopped;       /* the old primary: no PostgreSQL process is left, lease and pending actions given up */
+    bool clean;         /* by a fast shutdown, its shutdown checkpoint ends at `end` */
+    bool data;          /* detached for good, and timeline and end below are the end of WAL on disk */
     struct directory_id directory;
     struct timeline timeline;
     struct lsn end;
-    bool grants_over;     /* voter: all my grants, and those I may have forgotten, have ended */
+    bool grants_over; /* voter: all my grants, and those I may have forgotten, have ended */
 };
 
 enum trouble {
@@ -36,13 +36,14 @@ struct report {
     int32_t node_id;
     uint64_t raft_id;
     uint64_t start_no;
-    uint64_t applied;       /* cluster version applied */
-    struct token token;     /* current token of the applied state */
-    bool hello;             /* its own HELLO is applied */
-    bool leads;             /* it leads the Raft group */
-    int32_t fetch_node;     /* leader: this member is to receive from fetch_from under `token` (R28); 0: nobody */
+    uint64_t applied;   /* cluster version applied */
+    struct token token; /* current token of the applied state */
+    bool hello;         /* its own HELLO is applied */
+    bool leads;         /* it leads the Raft group */
+    int32_t fetch_node; /* leader: this member is to receive from fetch_from under `token` (R28); 0: nobody */
     int32_t fetch_from;
-    bool want_primary_data; /* leader: the standbys' reports do not meet the demands under `token` (design 5.3 step 3) */
+    bool
+        want_primary_data; /* leader: the standbys' reports do not meet the demands under `token` (design 5.3 step 3) */
 
     enum pg_state pg_state;
     bool pg_answering;
@@ -68,10 +69,10 @@ struct report {
     bool lease_valid;
     int64_t lease_left_us;
     bool guard_armed;
-    int64_t lease_length_us;        /* of the last renewal */
-    uint64_t lease_config;          /* config_version its last renewed lease was counted by */
-    uint64_t demand_settled;        /* newest demand version that this primary has seen through (design 5.6 step 3) */
-    uint32_t walsender_count;       /* primary: who streams */
+    int64_t lease_length_us;  /* of the last renewal */
+    uint64_t lease_config;    /* config_version its last renewed lease was counted by */
+    uint64_t demand_settled;  /* newest demand version that this primary has seen through (design 5.6 step 3) */
+    uint32_t walsender_count; /* primary: who streams */
     struct {
         int32_t node_id;
         bool streaming;
@@ -83,9 +84,9 @@ struct report {
     int64_t primary_seen_us; /* age of the last lease round of a healthy holder of the current token; -1: never */
     struct fence_report fence;
 
-    enum act_kind acting;         /* what its PostgreSQL is going through */
-    char waiting[TEXT_SIZE];      /* what the node waits for, for people */
-    char problem[TEXT_SIZE];      /* what a person should mend: settings that need a restart, a failed rewind */
+    enum act_kind acting;    /* what its PostgreSQL is going through */
+    char waiting[TEXT_SIZE]; /* what the node waits for, for people */
+    char problem[TEXT_SIZE]; /* what a person should mend: settings that need a restart, a failed rewind */
 };
 
 struct lease_ask {

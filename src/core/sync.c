@@ -59,7 +59,8 @@ bool sync_wanted(const struct cluster *cluster, const struct heard heard[MEMBERS
         if (member->kind != NODE_DATA || member->node_id == cluster->primary.node_id || !member->registered ||
             member->directory.no == 0)
             continue;
-        /* Strict names everybody always: it waits for them anyway, and a directory's new identity must come in first. */
+        /* Strict names everybody always: it waits for them anyway, and a directory's new identity must come in first.
+         */
         if (policy->durability == DURABILITY_STRICT || belongs(cluster, member, &heard[i], primary, lost_us))
             demand.directories[demand.count++] = member->directory;
     }
@@ -163,9 +164,8 @@ static void begin(struct sync_progress *progress, const struct cluster *cluster,
     uint64_t settled = progress->settled;
     bool from_zero = newest->k > 0 && cluster->demand_count == DEMANDS_MAX && cluster->demands[0].k == 0;
 
-    *progress = (struct sync_progress){
-        .version = newest->version, .settled = settled, .checkpoint_needed = from_zero
-    };
+    *progress =
+        (struct sync_progress){ .version = newest->version, .settled = settled, .checkpoint_needed = from_zero };
 }
 
 void sync_observe(struct sync_progress *progress, const struct cluster *cluster, const struct pg_seen *seen)

@@ -20,10 +20,10 @@ bool sync_wanted(const struct cluster *cluster, const struct heard heard[MEMBERS
 
 /* On the primary: how far the newest applied demand has come. Zero-initialised; one for each daemon. */
 struct sync_progress {
-    uint64_t version;      /* the demand it is about */
-    uint64_t settled;      /* the newest version that has been seen through */
-    bool effective;        /* every walsender has shown it */
-    struct lsn position;   /* written after it was in effect; k of S must flush it */
+    uint64_t version;       /* the demand it is about */
+    uint64_t settled;       /* the newest version that has been seen through */
+    bool effective;         /* every walsender has shown it */
+    struct lsn position;    /* written after it was in effect; k of S must flush it */
     bool checkpoint_needed; /* coming from k = 0: backends begin to wait only after the checkpointer saw the reload */
     bool checkpoint_done;
     uint32_t replied_count; /* walsenders' replies when the settings were first seen loaded */

@@ -139,10 +139,12 @@ static int open_consensus(struct daemon *daemon, struct err *err)
     (void)snprintf(directory, sizeof directory, "%s/raft", daemon->settings.state_directory);
     int failed = make_directory(directory, "the Raft log's directory", err);
     if (!failed && daemon->identity.begun && !consensus_exists(directory))
-        failed = err_set(err, ERR_CORRUPT,
-                         "the Raft log in '%s' is gone, and with it what this member voted for: it must be admitted anew; "
-                         "move '%s' away and run 'rmctl standby register --force' (a witness: 'rmctl witness register "
-                         "--force')", directory, daemon->settings.state_directory);
+        failed =
+            err_set(err, ERR_CORRUPT,
+                    "the Raft log in '%s' is gone, and with it what this member voted for: it must be admitted anew; "
+                    "move '%s' away and run 'rmctl standby register --force' (a witness: 'rmctl witness register "
+                    "--force')",
+                    directory, daemon->settings.state_directory);
     if (!failed && daemon->identity.founder && !consensus_exists(directory))
         failed = consensus_bootstrap(directory, daemon->identity.raft_id, daemon->settings.peer_advertise, err);
     if (!failed)

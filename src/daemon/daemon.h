@@ -2,8 +2,8 @@
  * daemon.h - raftmgrd: the shell around the manager. One loop, one thread; the parts hang on this one struct.
  *
  * main.c reads the command line, daemon.c opens and closes the parts and turns the crank, live.c makes the manager's
- * ports out of them, identity.c keeps what must not be forgotten, join.c founds and joins, guardian.c watches the guard,
- * publish.c keeps the repmgr schema, hook.c runs event_notification_command, api*.c and status.c answer rmctl.
+ * ports out of them, identity.c keeps what must not be forgotten, join.c founds and joins, guardian.c watches the
+ * guard, publish.c keeps the repmgr schema, hook.c runs event_notification_command, api*.c and status.c answer rmctl.
  */
 #ifndef RAFTMGR_DAEMON_H
 #define RAFTMGR_DAEMON_H
@@ -36,33 +36,33 @@ struct daemon {
     char config_path[PATH_SIZE];
     struct settings settings;
     struct identity identity;
-    int lock_fd;               /* of the state directory */
+    int lock_fd; /* of the state directory */
     struct net *net;
     struct consensus *consensus; /* NULL until founded or admitted */
-    struct pg *pg;             /* NULL on a witness */
+    struct pg *pg;               /* NULL on a witness */
     struct guard guard;
     bool guard_attached;
-    uv_poll_t *guard_poll;     /* on the guard's pidfd */
-    struct manager manager;    /* cluster.cluster_id 0 until the log says more */
-    struct pg_seen seen;       /* newest look, also before this node is a member */
+    uv_poll_t *guard_poll;  /* on the guard's pidfd */
+    struct manager manager; /* cluster.cluster_id 0 until the log says more */
+    struct pg_seen seen;    /* newest look, also before this node is a member */
     uv_prepare_t prepare;
     uv_timer_t timer;
     uv_signal_t sigterm, sigint, sighup;
-    bool woken;                /* the crank is to be turned before the loop sleeps */
-    bool stopping;             /* told to end, handing over */
+    bool woken;    /* the crank is to be turned before the loop sleeps */
+    bool stopping; /* told to end, handing over */
     bool closing;
     int exit_status;
     struct api *api;
-    struct joiner *joiner;     /* asks for admission; NULL when a member, or without `join` */
+    struct joiner *joiner;            /* asks for admission; NULL when a member, or without `join` */
     char join_problem[TEXT_SIZE * 2]; /* why this node was not admitted, for status */
-    uint64_t peers[MEMBERS_MAX]; /* raft ids that have a peer connection */
-    bool flush_wanted;         /* the leader's followers are to learn the commit index at once */
-    uint64_t peers_version;    /* cluster version that the peer connections were made for */
-    int64_t found_at_us;       /* when FOUND was last proposed */
-    int64_t published_at_us;   /* publish.c */
+    uint64_t peers[MEMBERS_MAX];      /* raft ids that have a peer connection */
+    bool flush_wanted;                /* the leader's followers are to learn the commit index at once */
+    uint64_t peers_version;           /* cluster version that the peer connections were made for */
+    int64_t found_at_us;              /* when FOUND was last proposed */
+    int64_t published_at_us;          /* publish.c */
     bool publishing;
     struct pg_schema published;
-    uint64_t hooked;           /* records that event_notification_command has been run for */
+    uint64_t hooked;                   /* records that event_notification_command has been run for */
     char policy_notice[2 * TEXT_SIZE]; /* the file's cluster settings that differ, as last told */
 };
 

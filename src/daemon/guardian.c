@@ -104,17 +104,17 @@ static int attach(struct daemon *daemon, struct err *err)
     if (!slash || (size_t)(slash - binary) + sizeof "/raftmgr-guard" > sizeof binary)
         return err_set(err, ERR_CONFIG, "path '%s' is too long", binary);
     memcpy(slash, "/raftmgr-guard", sizeof "/raftmgr-guard");
-    int failed = guard_attach(&daemon->guard, binary, daemon->settings.runtime_directory,
-                              daemon->settings.data_directory,
-                              (int64_t)daemon->settings.policy.guard_kill_time_ms * 1000, &taken_over, err);
+    int failed =
+        guard_attach(&daemon->guard, binary, daemon->settings.runtime_directory, daemon->settings.data_directory,
+                     (int64_t)daemon->settings.policy.guard_kill_time_ms * 1000, &taken_over, err);
     if (failed)
         return err_wrap(err, "could not start the guard");
     daemon->guard_attached = true;
     /* A new guard takes over what the dead one had been told; until it is in force nothing else holds the server. */
     const struct node_view *node = &daemon->manager.node;
     if (!taken_over && node->guard_mode == WISH_PRIMARY)
-        failed = guard_set(&daemon->guard, GUARD_PRIMARY, node->guard_kill_at_us,
-                           daemon->manager.cluster.token.no, err);
+        failed =
+            guard_set(&daemon->guard, GUARD_PRIMARY, node->guard_kill_at_us, daemon->manager.cluster.token.no, err);
     if (!failed)
         failed = watch(daemon, err);
     if (!failed)

@@ -61,16 +61,15 @@ static int lock_state(struct daemon *daemon, struct err *err)
     char path[PATH_SIZE + 16];
 
     if (mkdir(directory, 0700) < 0 && errno != EEXIST)
-        return err_set_errno(err, errno,
-                             "could not create state_directory '%s' (create it for the user that runs raftmgrd)",
-                             directory);
+        return err_set_errno(
+            err, errno, "could not create state_directory '%s' (create it for the user that runs raftmgrd)", directory);
     int failed = path_in(path, sizeof path, directory, "lock", err);
     if (failed)
         return failed;
     daemon->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (daemon->lock_fd < 0)
-        return err_set_errno(err, errno, "could not open '%s' (state_directory must belong to the user that runs raftmgrd)",
-                             path);
+        return err_set_errno(err, errno,
+                             "could not open '%s' (state_directory must belong to the user that runs raftmgrd)", path);
     if (flock(daemon->lock_fd, LOCK_EX | LOCK_NB) < 0)
         return err_set(err, ERR_REFUSED, "another raftmgrd uses state_directory '%s': end it first", directory);
     return 0;
@@ -99,7 +98,8 @@ static int count_start(struct daemon *daemon, struct err *err)
     else if (!find_number(text, "start", &start_no))
         return err_set(err, ERR_CORRUPT,
                        "'%s' cannot be read as a start counter: this node must be admitted anew; empty '%s' and run "
-                       "'rmctl standby register --force'", path, daemon->settings.state_directory);
+                       "'rmctl standby register --force'",
+                       path, daemon->settings.state_directory);
     daemon->identity.start_no = start_no + 1;
     int length = snprintf(text, sizeof text, "start %" PRIx64 "\n", daemon->identity.start_no);
     failed = file_replace(path, text, (size_t)length, 0600, err);
@@ -136,7 +136,8 @@ static int read_member(struct daemon *daemon, struct err *err)
         !find_number(text, "founder", &founder) || !find_number(text, "begun", &begun))
         return err_set(err, ERR_CORRUPT,
                        "'%s' is damaged: this node must be admitted anew; empty '%s' and run "
-                       "'rmctl standby register --force'", path, daemon->settings.state_directory);
+                       "'rmctl standby register --force'",
+                       path, daemon->settings.state_directory);
     identity.epoch = (uint32_t)epoch;
     identity.founder = founder != 0;
     identity.begun = begun != 0;

@@ -24,8 +24,8 @@
 struct joiner {
     struct daemon *daemon;
     uv_timer_t timer;
-    const char *next;           /* in settings.join */
-    char leader[ADDRESS_SIZE];  /* asked next, when a member named it */
+    const char *next;          /* in settings.join */
+    char leader[ADDRESS_SIZE]; /* asked next, when a member named it */
     bool asking;
     bool stopped;
     bool force;
@@ -272,8 +272,9 @@ static void admit_node(struct daemon *daemon, struct net_reply *reply, struct co
     if (!slot) {
         reply_json(reply, json_pack("{s:s}", "error", "too many nodes ask for admission at once: try again"));
     } else if (command->flag && !lead_voters_settled(&daemon->manager.cluster, &daemon->manager.lead)) {
-        reply_json(reply, json_pack("{s:s}", "error",
-                                    "the primary has not renewed its lease by the last change of the voters: try again"));
+        reply_json(reply,
+                   json_pack("{s:s}", "error",
+                             "the primary has not renewed its lease by the last change of the voters: try again"));
     } else if (!acceptable(daemon, command, reason)) {
         reply_json(reply, json_pack("{s:s}", "error", reason));
     } else if (manager_submit(&daemon->manager, command, now_us, NULL) < 0) {
@@ -298,8 +299,9 @@ void join_request(struct daemon *daemon, struct net_reply *reply, const uint8_t 
     if (!command || !question || !read_join(question, command))
         reply_json(reply, json_pack("{s:s}", "error", "the request cannot be read: do both run the same version?"));
     else if (cluster->cluster_id == 0)
-        reply_json(reply, json_pack("{s:s}", "error",
-                                    "this node is no member of a cluster itself: found one with 'rmctl primary register'"));
+        reply_json(reply,
+                   json_pack("{s:s}", "error",
+                             "this node is no member of a cluster itself: found one with 'rmctl primary register'"));
     else if (daemon->manager.lead.raft.leader)
         admit_node(daemon, reply, command);
     else if (leader)

@@ -35,8 +35,7 @@ static void proposal_done(void *ctx, enum consensus_outcome outcome)
     struct proposal *proposal = ctx;
 
     if (!proposal->daemon->closing) {
-        manager_proposed(&proposal->daemon->manager, proposal->ticket, outcome == CONSENSUS_COMMITTED,
-                         clock_boot_us());
+        manager_proposed(&proposal->daemon->manager, proposal->ticket, outcome == CONSENSUS_COMMITTED, clock_boot_us());
         daemon_wake(proposal->daemon);
     }
     free(proposal);
@@ -74,7 +73,7 @@ static void raft_changed(void *ctx, int status, const struct err *err)
     struct daemon *daemon = ctx;
 
     if (status != 0)
-        daemon_event(daemon, EVENT_RAFT_MEMBER, "error=\"%s\"", err ? err->text : err_text((enum err_code)-status));
+        daemon_event(daemon, EVENT_RAFT_MEMBER, "error=\"%s\"", err ? err->text : err_text((enum err_code) - status));
     daemon_wake(daemon);
 }
 
@@ -390,7 +389,5 @@ static void schema_done(void *ctx, int code, const char *text)
 
 struct pg_callbacks live_pg_callbacks(struct daemon *daemon)
 {
-    return (struct pg_callbacks){
-        .ctx = daemon, .seen = pg_was_seen, .done = pg_has_done, .schema_done = schema_done
-    };
+    return (struct pg_callbacks){ .ctx = daemon, .seen = pg_was_seen, .done = pg_has_done, .schema_done = schema_done };
 }

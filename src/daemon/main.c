@@ -124,8 +124,10 @@ static int run(struct daemon *daemon)
 }
 
 static const struct option long_options[] = {
-    { "config-file", required_argument, NULL, 'f' }, { "check-config", no_argument, NULL, 'c' },
-    { "version", no_argument, NULL, 'V' },           { "help", no_argument, NULL, '?' },
+    { "config-file", required_argument, NULL, 'f' },
+    { "check-config", no_argument, NULL, 'c' },
+    { "version", no_argument, NULL, 'V' },
+    { "help", no_argument, NULL, '?' },
     { NULL, 0, NULL, 0 },
 };
 
@@ -181,7 +183,8 @@ int main(int argc, char **argv)
     }
     if (geteuid() == 0 && daemon.settings.node_kind == NODE_DATA) {
         (void)fputs("ERROR: raftmgrd must not run as root on a node with PostgreSQL: run it as the owner of "
-                    "data_directory\n", stderr);
+                    "data_directory\n",
+                    stderr);
         return err_exit_status(ERR_CONFIG);
     }
     if (use_log(&daemon.settings, &err) < 0) {

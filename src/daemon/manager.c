@@ -177,7 +177,9 @@ static void set_guard(struct manager *manager, int64_t now_us)
         return;
     if (plan->guard != node->guard_mode)
         manager_event(manager, EVENT_GUARD_MODE, "node=%d mode=%s", node->node_id,
-                      plan->guard == WISH_PRIMARY ? "primary" : plan->guard == WISH_PAUSED ? "paused" : "standby");
+                      plan->guard == WISH_PRIMARY  ? "primary"
+                      : plan->guard == WISH_PAUSED ? "paused"
+                                                   : "standby");
     node->guard_mode = plan->guard;
     node->guard_kill_at_us = kill_at_us;
     manager->ports.guard(manager->ports.ctx, plan->guard, kill_at_us, manager->cluster.token);
@@ -364,9 +366,10 @@ void manager_apply(struct manager *manager, const uint8_t *bytes, size_t length,
     }
     enum apply_result result = cluster_apply(&manager->cluster, &command, reason);
     if (result == APPLY_OK) {
-        manager_event(manager, EVENT_COMMAND_APPLIED, "command=%s by=%" PRIu64 " about=%d token=%" PRIu64
-                      " version=%" PRIu64, command_name(command.kind), command.raft_id, command.node_id,
-                      manager->cluster.token.no, manager->cluster.version);
+        manager_event(manager, EVENT_COMMAND_APPLIED,
+                      "command=%s by=%" PRIu64 " about=%d token=%" PRIu64 " version=%" PRIu64,
+                      command_name(command.kind), command.raft_id, command.node_id, manager->cluster.token.no,
+                      manager->cluster.version);
         state_moved(manager, command.kind, now_us);
     } else {
         manager_event(manager, EVENT_COMMAND_REFUSED, "command=%s by=%" PRIu64 " reason=\"%s\"",
@@ -427,7 +430,8 @@ static void note_replies(struct manager *manager, const struct pg_seen *seen, in
         const struct walsender_seen *walsender = &seen->walsenders[i];
         if (i >= seen->walsender_count) {
             manager->replies[i].pid = 0;
-        } else if (manager->replies[i].pid != walsender->pid || manager->replies[i].replied_us != walsender->replied_us) {
+        } else if (manager->replies[i].pid != walsender->pid ||
+                   manager->replies[i].replied_us != walsender->replied_us) {
             manager->replies[i].pid = walsender->pid;
             manager->replies[i].replied_us = walsender->replied_us;
             manager->replies[i].at_us = now_us;

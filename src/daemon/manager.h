@@ -11,7 +11,7 @@
 #include "daemon/ports.h"
 
 struct manager_config {
-    struct member self;  /* as the node's file has it; raft_id as given by the cluster; start_no of this life */
+    struct member self; /* as the node's file has it; raft_id as given by the cluster; start_no of this life */
     enum rejoin rejoin;
     struct directory_id directory; /* found in the data directory; 0: none */
     int64_t now_us;
@@ -33,32 +33,32 @@ struct manager {
     struct manager_heard heard[MEMBERS_MAX];
     struct node_plan node_plan; /* the newest plans: for status */
     struct lead_plan lead_plan;
-    struct report report;       /* the newest own report */
-    struct report reported;     /* what changes are told from: the newest one sent, without its moving figures */
+    struct report report;   /* the newest own report */
+    struct report reported; /* what changes are told from: the newest one sent, without its moving figures */
     int64_t reported_at_us;
-    struct token acting_token;  /* under which the running action was begun */
-    uint64_t acting_slots;      /* the slots that it makes, where it makes slots */
-    int64_t acted_at_us;        /* when it ended, until a look begun after that shows what it did; 0: it has not */
-    struct token operation_token;       /* the operation that lead.operation_since_us is about */
+    struct token acting_token;    /* under which the running action was begun */
+    uint64_t acting_slots;        /* the slots that it makes, where it makes slots */
+    int64_t acted_at_us;          /* when it ended, until a look begun after that shows what it did; 0: it has not */
+    struct token operation_token; /* the operation that lead.operation_since_us is about */
     enum primary_phase operation_phase;
-    char problem[TEXT_SIZE];    /* the newest failed action, until one succeeds */
+    char problem[TEXT_SIZE]; /* the newest failed action, until one succeeds */
     uint64_t action_id;
-    int64_t hello_at_us;        /* when HELLO was last proposed */
-    int64_t command_at_us;      /* when this member last sent a proposal of its own */
-    uint64_t command_version;   /* cluster version at that time */
-    int64_t seen_lease_us;      /* when a healthy holder's round of the current token was last received; 0: never */
-    struct lsn seen_lsn;        /* in that round */
-    struct token seen_token;    /* under which it was */
-    struct token lsn_token;     /* the token that lead.primary_lsn is about */
+    int64_t hello_at_us;      /* when HELLO was last proposed */
+    int64_t command_at_us;    /* when this member last sent a proposal of its own */
+    uint64_t command_version; /* cluster version at that time */
+    int64_t seen_lease_us;    /* when a healthy holder's round of the current token was last received; 0: never */
+    struct lsn seen_lsn;      /* in that round */
+    struct token seen_token;  /* under which it was */
+    struct token lsn_token;   /* the token that lead.primary_lsn is about */
     struct {
         int32_t pid;
-        int64_t replied_us;     /* as the server shows it */
-        int64_t at_us;          /* when it last changed */
-    } replies[MEMBERS_MAX];     /* of the walsenders of this node's server */
+        int64_t replied_us; /* as the server shows it */
+        int64_t at_us;      /* when it last changed */
+    } replies[MEMBERS_MAX]; /* of the walsenders of this node's server */
     int64_t started_us;
-    enum pg_state pg_state;     /* last logged */
+    enum pg_state pg_state; /* last logged */
     bool lease_logged;
-    bool leaving;               /* told to end: the others wait for the lease's end before they suspect anything */
+    bool leaving; /* told to end: the others wait for the lease's end before they suspect anything */
 };
 
 void manager_init(struct manager *manager, const struct manager_config *config, const struct ports *ports);

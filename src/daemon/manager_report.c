@@ -47,8 +47,8 @@ void manager_answer_lease(struct manager *manager, uint64_t from_raft_id, const 
 {
     struct message message = { .kind = MESSAGE_LEASE_REPLY };
 
-    message.reply = lease_voter_answer(&manager->voter, &manager->cluster, manager->node.node_id, manager->node.hello,
-                                       ask, now_us);
+    message.reply =
+        lease_voter_answer(&manager->voter, &manager->cluster, manager->node.node_id, manager->node.hello, ask, now_us);
     if (message.reply.granted && ask->healthy) {
         manager->seen_lease_us = now_us;
         manager->seen_lsn = ask->lsn;
