@@ -191,6 +191,7 @@ static void fill_report(struct report *report)
     FILL4(report, replay_lag_us, lease_left_us, lease_length_us, lease_config);
     FILL2(report, demand_settled, primary_seen_us);
     FILL(report, primary_lsn);
+    FILL2(report, fetch_node, fetch_from);
     fill_report_flags(report);
     report->pg_state = (enum pg_state)number_to(PG_PRIMARY);
     report->trouble = (enum trouble)number_to(TROUBLE_FAILED);
@@ -559,10 +560,10 @@ static void no_field_is_new(void)
     CU_ASSERT_EQUAL(sizeof(struct primary), 56);
     CU_ASSERT_EQUAL(sizeof(struct operation), 296);
     CU_ASSERT_EQUAL(sizeof(struct record), 336);
-    CU_ASSERT_EQUAL(sizeof(struct cluster), 50672);
+    CU_ASSERT_EQUAL(sizeof(struct cluster), 50736);
     CU_ASSERT_EQUAL(sizeof(struct command), 3120);
     CU_ASSERT_EQUAL(sizeof(struct fence_report), 48);
-    CU_ASSERT_EQUAL(sizeof(struct report), 1544);
+    CU_ASSERT_EQUAL(sizeof(struct report), 1552);
     CU_ASSERT_EQUAL(sizeof(struct lease_ask), 56);
     CU_ASSERT_EQUAL(sizeof(struct lease_reply), 40);
 }
