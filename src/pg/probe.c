@@ -315,7 +315,8 @@ static void kept_wrote(void *ctx, const struct conn_answer *answer)
     pg->probe.seen.write_failed = answer->problem[0] != '\0';
     if (answer->problem[0])
         note_problem(pg, answer->problem);
-    pg->probe.seen.answered_at_us = clock_boot_us();
+    if (pg->probe.seen.answering)
+        pg->probe.seen.answered_at_us = clock_boot_us();
     look_owed(pg);
     seen_tell(pg);
 }

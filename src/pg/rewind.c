@@ -15,6 +15,7 @@
 #include "pg/conf.h"
 #include "pg/kept.h"
 #include "pg/postmaster.h"
+#include "pg/programs.h"
 
 #define EVERY_MS 10
 
@@ -97,8 +98,9 @@ static void run_rewind(struct pg *pg, bool dry, end_fn ended)
         argv[used++] = "--dry-run";
     if (state->restore)
         argv[used++] = "--restore-target-wal";
-    if (state->restore && pg->config.config_directory[0]) {
-        argv[used++] = "--config-file"; /* PostgreSQL 15 and later; before, it is found in the data directory only */
+    /* Before PostgreSQL 15 it is looked for in the data directory only. */
+    if (state->restore && pg->config.config_directory[0] && programs_major(pg->config.data_directory) >= 15) {
+        argv[used++] = "--config-file";
         argv[used++] = state->config_file;
     }
     argv[used] = NULL;

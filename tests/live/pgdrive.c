@@ -11,6 +11,7 @@
  * cancel:MS        cancels the next action after so long
  * pace:LOOK,CONNECT  wait:MS  until:STATE  until:final  until:loaded  show
  *
+ * PGDRIVE_CONFIG_DIRECTORY in the environment: where postgresql.conf is, when not in the data directory.
  * Ends with 0 when every action came out as expected.
  */
 #include <stdlib.h>
@@ -297,6 +298,8 @@ int main(int argc, char **argv)
     (void)text_copy(drive.config.node_name, NAME_SIZE, argv[3]);
     (void)text_copy(drive.config.runtime_directory, PATH_SIZE, argv[4]);
     (void)text_copy(drive.config.state_directory, PATH_SIZE, argv[4]);
+    if (getenv("PGDRIVE_CONFIG_DIRECTORY"))
+        (void)text_copy(drive.config.config_directory, PATH_SIZE, getenv("PGDRIVE_CONFIG_DIRECTORY"));
     (void)uv_timer_init(uv_default_loop(), &drive.timer);
     (void)uv_timer_init(uv_default_loop(), &drive.cancel);
     drive.timer.data = drive.cancel.data = &drive;
