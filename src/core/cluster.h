@@ -83,12 +83,6 @@ struct record {
     char text[TEXT_SIZE];
 };
 
-/* Timeline numbers from first to last, both included. */
-struct timeline_range {
-    struct timeline first;
-    struct timeline last;
-};
-
 enum pause_state { PAUSE_OFF, PAUSE_ON, PAUSE_ENDING /* lifted, the primary's guard is not reported armed yet */ };
 
 struct cluster {

@@ -5,7 +5,7 @@
 #ifndef RAFTMGR_TEST_STATUS_WORLD_H
 #define RAFTMGR_TEST_STATUS_WORLD_H
 
-#include "agreed.h"
+#include "agreed_steps.h"
 #include "daemon/manager_parts.h"
 #include "daemon/status.h"
 
