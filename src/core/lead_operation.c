@@ -5,6 +5,8 @@
  */
 #include "core/lead.h"
 
+#include "core/history.h"
+
 #define FETCH_PATIENCE_US 60000000
 #define STANDBYS_FIRST_US 500000 /* the standbys' reports get this long before the old primary is asked for its data   \
                                   */
@@ -139,16 +141,20 @@ static bool fetch_goes_on(struct lead_turn *turn)
     return true;
 }
 
-/* The furthest may not lead: the best of those that may gets its WAL first (R28). */
+/* The furthest may not lead: the best of those that may, and whose WAL is a beginning of its, gets the rest (R28). */
 static void begin_fetch(struct lead_turn *turn, const struct ranking *ranking)
 {
     const struct cluster *cluster = turn->cluster;
+    const struct report *furthest = lead_fresh(turn, lead_index(turn, ranking->furthest));
     const struct report *best = NULL;
 
     lead_because(turn, WHY_FURTHEST_MAY_NOT, NULL);
+    if (!furthest)
+        return;
     for (uint32_t i = 0; i < cluster->member_count; i++) {
         const struct report *report = lead_fresh(turn, i);
         if (ranking->verdicts[i] == VERDICT_BEHIND && report &&
+            history_contains(&furthest->history, ranking->timeline, report->fence.timeline, report->fence.end) &&
             (!best || lsn_cmp(report->fence.end, best->fence.end) > 0))
             best = report;
     }

@@ -464,10 +464,87 @@ static void a_switchover_keeps_the_promise(void)
     }
 }
 
+/* The writer is over; B holds most and may not lead, C is behind on the same history. */
+static void furthest_may_not(struct bench *bench)
+{
+    fenced(&bench->cluster);
+    choose_view(0, bench);
+    bench->cluster.members[index_of(bench, B)].priority = 0;
+    report(bench, A)->fence = (struct fence_report){ .token = bench->cluster.token, .stopped = true };
+    bench->reports[index_of(bench, A)].pg_state = PG_STOPPED;
+    has_data(report(bench, B), &bench->cluster, HELD);
+    has_data(report(bench, C), &bench->cluster, MISSED);
+    (void)report(bench, W);
+    bench->view.operation_since_us = NOW - SECOND;
+}
+
+/* R28: fetch first, then report again, then ELECT; never the other way round. */
+static void the_winner_fetches_before_it_is_elected(void)
+{
+    static struct bench bench;
+
+    furthest_may_not(&bench);
+    lead_decide(&bench.cluster, &bench.view, NOW, &bench.plan);
+    CU_ASSERT(bench.plan.command_count == 0 && bench.plan.fetch.node_id == C && bench.plan.fetch.from == B);
+    CU_ASSERT(bench.plan.fetch.position.at == HELD && token_is(bench.plan.fetch.token, bench.cluster.token));
+    bench.view.fetch = bench.plan.fetch;
+    struct report *fetching = report(&bench, C);
+    fetching->end.at = HELD - 1; /* it receives, and has taken its report back */
+    lead_decide(&bench.cluster, &bench.view, NOW + SECOND, &bench.plan);
+    CU_ASSERT(bench.plan.command_count == 0 && bench.plan.fetch.node_id == C);
+    fetching->end.at = HELD;
+    lead_decide(&bench.cluster, &bench.view, NOW + SECOND, &bench.plan);
+    CU_ASSERT(bench.plan.command_count == 0 && bench.plan.fetch.node_id == 0); /* it has to cut itself off and report */
+    has_data(fetching, &bench.cluster, HELD);
+    lead_decide(&bench.cluster, &bench.view, NOW + SECOND, &bench.plan);
+    CU_ASSERT(bench.plan.command_count == 1 && bench.plan.commands[0].kind == COMMAND_ELECT);
+    CU_ASSERT(bench.plan.commands[0].node_id == C && bench.plan.commands[0].lsn.at == HELD);
+}
+
+/* A fetch of a former fence is none, and one that never ends is given up. */
+static void a_fetch_ends(void)
+{
+    static struct bench bench;
+
+    furthest_may_not(&bench);
+    bench.view.fetch = (struct fetch){ .token = bench.cluster.token, .node_id = C, .from = B, .since_us = NOW - 1 };
+    bench.view.fetch.timeline.no = AGREED_TIMELINE;
+    bench.view.fetch.position.at = HELD;
+    lead_decide(&bench.cluster, &bench.view, NOW, &bench.plan);
+    CU_ASSERT(bench.plan.fetch.since_us == NOW - 1);
+    bench.view.fetch.since_us = NOW - 3600 * SECOND;
+    lead_decide(&bench.cluster, &bench.view, NOW, &bench.plan);
+    CU_ASSERT(bench.plan.fetch.since_us != NOW - 3600 * SECOND);
+    bench.view.fetch.since_us = NOW - 1;
+    bench.view.fetch.token.no--;
+    lead_decide(&bench.cluster, &bench.view, NOW, &bench.plan);
+    CU_ASSERT(bench.plan.fetch.node_id == 0 || token_is(bench.plan.fetch.token, bench.cluster.token));
+}
+
+/* A diverged standby cannot receive from the furthest: it is not asked to, for it would never come to an end (G6). */
+static void a_diverged_standby_does_not_fetch(void)
+{
+    static struct bench bench;
+
+    furthest_may_not(&bench);
+    bench.cluster.timeline_max.no++;
+    struct report *furthest = &bench.reports[index_of(&bench, B)];
+    furthest->timeline.no = furthest->fence.timeline.no = AGREED_TIMELINE + 1;
+    furthest->history = (struct history){ 1, { { { AGREED_TIMELINE }, { MISSED } } } };
+    lead_decide(&bench.cluster, &bench.view, NOW, &bench.plan);
+    CU_ASSERT(bench.plan.fetch.node_id == C); /* it ends where the furthest's timeline began */
+    furthest->history.rows[0].end.at = MISSED - 1;
+    lead_decide(&bench.cluster, &bench.view, NOW, &bench.plan);
+    CU_ASSERT(bench.plan.fetch.node_id == 0 && bench.plan.command_count == 0);
+}
+
 static const struct unit_test tests[] = {
     { "no proposal is early or unfit, and none is late", no_proposal_is_early_or_unfit },
     { "that walk reaches the plans that matter", the_walk_reaches_what_matters },
     { "only a leader that has said HELLO proposes", only_a_leader_that_has_said_hello_proposes },
     { "a switchover keeps the promise, forward and back", a_switchover_keeps_the_promise },
+    { "the winner fetches before it is elected", the_winner_fetches_before_it_is_elected },
+    { "a fetch ends", a_fetch_ends },
+    { "a diverged standby does not fetch", a_diverged_standby_does_not_fetch },
 };
 const struct unit_suite suite_decide_lead = UNIT_SUITE("decide_lead", tests);

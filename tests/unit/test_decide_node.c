@@ -147,7 +147,7 @@ static void choose_wal(uint64_t *choices, const struct cluster *cluster, struct 
     view->directory = choose(choices, 2) ? agreed_directory(E) : agreed_directory(view->node_id);
 }
 
-#define VIEWS (7ull * 5 * 5 * 6 * 3 * 3 * 2 * 3 * 4)
+#define VIEWS (7ull * 5 * 5 * 6 * 3 * 3 * 2 * 3 * 4 * 2)
 
 static void choose_view(uint64_t choices, const struct cluster *cluster, int32_t node_id, struct node_view *view)
 {
@@ -175,6 +175,7 @@ static void choose_view(uint64_t choices, const struct cluster *cluster, int32_t
     view->stopped_at = choice & 1 ? cluster->version : 0;
     view->promote_failed.no = choice == 3 ? cluster->token.no : 0;
     view->want_primary_data = choice == 2;
+    view->fetch_from = choose(&choices, 2) ? 0 : C;
     assert(choices == 0);
 }
 
@@ -305,6 +306,10 @@ static bool follows_rightly(const struct case_of *c)
 
     if (action->kind == ACT_NONE)
         return true;
+    /* R28: a fenced standby receives from the one that it is told to, and reports nothing meanwhile. */
+    if (action->conf.upstream != 0 && c->fenced)
+        return c->cluster->primary.node_id != c->view->node_id && action->conf.upstream == c->view->fetch_from &&
+               token_is(action->conf.token, c->cluster->token) && !c->plan->fence.data;
     if (action->conf.upstream != 0)
         return !c->fenced && !c->primary && action->conf.upstream == c->cluster->primary.node_id &&
                (!lags || c->view->pg.state == PG_ABSENT);
