@@ -269,15 +269,23 @@ class Place:
         self.owner = (uid, gid)
         self.user = pwd.getpwuid(uid).pw_name
         self.hosts = []
+        self.count = 0
         self.directory = tempfile.mkdtemp(prefix=f"{prefix}-", dir=os.environ.get("TMPDIR", "/tmp"))
         os.chmod(self.directory, 0o755)
         self.prefix = os.path.basename(self.directory).replace("raftmgr-", "")
 
     def host(self, name):
         """A new host."""
-        host = self.host_type(self, name, self.address(len(self.hosts) + 1))
+        self.count += 1
+        host = self.host_type(self, name, self.address(self.count))
         self.hosts.append(host)
         return host
+
+    def remove(self, host):
+        """Ends a host and removes its directory."""
+        host.close()
+        self.hosts.remove(host)
+        shutil.rmtree(host.directory, ignore_errors=True)
 
     def install(self, build):
         """Copies the programs to where the test's user can run them; returns that directory."""

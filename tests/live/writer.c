@@ -226,7 +226,10 @@ static bool send_row(struct writer *writer, struct host *host)
 }
 
 /* True when this answer says for sure that the row was not committed: the server was read-only. */
-static bool surely_refused(const char *code) { return strcmp(code, "25006") == 0; }
+static bool surely_refused(const char *code)
+{
+    return strcmp(code, "25006") == 0;
+}
 
 /*
  * Takes the answer to the row in flight, waiting until the deadline. Returns true when the host may take the next row.

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 from shell import Failure, now_us, run, wait_for
 from trial import Trial, scenario
@@ -11,6 +12,7 @@ from cluster import Cluster
 LEASE_S = 4
 STOPPED_S = 10
 COMMANDS = 10_000
+CLERKS = 50                # who send them at the same time
 
 
 @scenario(data=3)
@@ -126,8 +128,9 @@ def join_by_snapshot(stage, note):
     cluster.found()
     primary = cluster.nodes[0]
     begin = cluster.status()["raft"]["applied_index"]
-    for number in range(COMMANDS):
-        primary.ask("config_set", name="maximum_lag_on_failover", value=f"{2 - number % 2}MB")
+    with ThreadPoolExecutor(CLERKS) as clerks:
+        list(clerks.map(lambda number: primary.ask("config_set", name="maximum_lag_on_failover",
+                                                   value=f"{1 + number % 100}MB"), range(COMMANDS)))
     note(f"{cluster.status()['raft']['applied_index'] - begin} entries")
     late.configure(join=cluster.nodes)
     cluster.share_secret_with(late)

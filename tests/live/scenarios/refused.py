@@ -54,7 +54,7 @@ def turned_away(trial, node, *words):
     if node.peer in [member.get("address") for member in status["members"]]:
         raise Failure(f"the stranger is a member: {status['members']}")
     trial.no_failover()
-    node.host.kill()
+    trial.cluster.place.remove(node.host)
 
 
 @scenario(durability=())
@@ -156,7 +156,21 @@ def node_id_twice(trial):
     node = trial.cluster.stranger(2, "w9", "witness")
     node.configure(join=trial.cluster.nodes)
     trial.cluster.share_secret_with(node)
-    turned_away(trial, node, "node_id")
+    turned_away(trial, node, "node id 2 belongs to")
+
+
+@scenario()
+def node_id_twice_by_force(trial):
+    """the same with --force: a member that is alive keeps its number"""
+    node = trial.cluster.stranger(2, "n9", "witness")
+    node.configure(join=trial.cluster.nodes)
+    trial.cluster.share_secret_with(node)
+    node.start_daemon()
+    trial.cluster.wait_control(node)
+    trial.fault(now_us())
+    refused(node.rmctl("witness", "register", "--force", check=False, timeout_s=90))
+    trial.no_failover()
+    trial.cluster.place.remove(node.host)
 
 
 @scenario()
