@@ -149,7 +149,8 @@ static inline void open_member(struct member *member, uint64_t id)
     memset(member, 0, sizeof *member);
     member->id = id;
     groups += id == 1;
-    (void)snprintf(name, sizeof name, "raft-%u-%u", groups, (unsigned)id);
+    const char *file = strrchr(__BASE_FILE__, '/'); /* several test files share this run's directory */
+    (void)snprintf(name, sizeof name, "raft-%.30s-%u-%u", file ? file + 1 : __BASE_FILE__, groups, (unsigned)id);
     (void)unit_path(member->directory, sizeof member->directory, name);
     CU_ASSERT_EQUAL_FATAL(mkdir(member->directory, 0700), 0);
     if (access(secret, F_OK))
