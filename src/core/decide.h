@@ -61,6 +61,7 @@ struct node_view {
     int64_t primary_since_us;        /* seen as the running primary of the current token since; 0: it is not */
     struct token diverged_under;     /* compared with this token's primary: its WAL is not on that history */
     bool pg_started_standby;         /* the running server has been seen as a standby */
+    bool open_anyway;                /* the running server does not let itself be closed to others */
     bool in_place;                   /* started in place, and k of S have not flushed the recovered end of WAL yet */
     int64_t running_since_us;        /* PostgreSQL seen running without a break since; 0: not running */
     bool want_primary_data;          /* the leader asks the replaced primary for its end of WAL */

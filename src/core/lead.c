@@ -379,7 +379,7 @@ static bool paused_restart(struct lead_turn *turn)
 {
     const struct report *report = lead_fresh(turn, lead_index(turn, turn->cluster->primary.node_id));
 
-    if (!report || report->pg_state != PG_STOPPED || !token_is(report->token, turn->cluster->token) ||
+    if (!report || report->pg_state != PG_STOPPED || !report->pg_was_primary || !token_is(report->token, turn->cluster->token) ||
         report->applied < turn->cluster->primary.permitted_at ||
         (report->trouble != TROUBLE_STOPPED && report->trouble != TROUBLE_DOWN) ||
         !directory_is(report->directory, turn->cluster->primary.directory))

@@ -10,6 +10,21 @@ static void answer_pause(struct api_client *client, bool paused)
     api_answer(client, json_pack("{s:b, s:b}", "paused", paused, "changed", client->task.changed));
 }
 
+/* The primary's daemon has applied the pause, and with it given its guard the order to stand by. */
+static bool primary_knows(struct api_client *client)
+{
+    const struct manager *manager = &client->daemon->manager;
+    const struct cluster *cluster = &manager->cluster;
+    const struct member *primary = cluster_member(cluster, cluster->primary.node_id);
+
+    if (!primary || primary->raft_id == manager->node.raft_id)
+        return true;
+    for (uint32_t i = 0; i < MEMBERS_MAX; i++)
+        if (manager->heard[i].at_us != 0 && manager->heard[i].raft_id == primary->raft_id)
+            return manager->heard[i].report.applied >= cluster->version;
+    return false;
+}
+
 void api_turn_pause(struct api_client *client, int64_t now_us)
 {
     const struct cluster *cluster = &client->daemon->manager.cluster;
@@ -19,6 +34,10 @@ void api_turn_pause(struct api_client *client, int64_t now_us)
     if (!api_ready(client))
         return;
     if (cluster->pause == (pause ? PAUSE_ON : PAUSE_OFF)) {
+        if (pause && !primary_knows(client)) {
+            api_waits(client, "the primary's guard to stand by");
+            return;
+        }
         answer_pause(client, pause);
         return;
     }

@@ -346,8 +346,10 @@ static void raft_moved(void *ctx)
 static void dial(void *ctx, uint64_t id, const char *address, void (*done)(void *dial_ctx, int fd), void *dial_ctx)
 {
     struct daemon *daemon = ctx;
+    /* Raft's configuration keeps the address of the admission; the members table knows the present one. */
+    const struct member *member = cluster_member_by_raft(&daemon->manager.cluster, id);
 
-    net_dial_raft(daemon->net, id, address, done, dial_ctx);
+    net_dial_raft(daemon->net, id, member ? member->address : address, done, dial_ctx);
 }
 
 struct consensus_callbacks live_consensus_callbacks(struct daemon *daemon)

@@ -459,8 +459,10 @@ void manager_seen(struct manager *manager, const struct pg_seen *seen, int64_t n
         node->stopped_at = manager->cluster.version;
         node->stop_watched = true;
     }
-    if (runs && (!ran || anew))
+    if (runs && (!ran || anew)) {
         node->running_since_us = now_us;
+        node->open_anyway = false;
+    }
     if (!runs)
         node->running_since_us = 0;
     if (!runs || anew || seen->state != PG_PRIMARY)
@@ -479,7 +481,7 @@ void manager_seen(struct manager *manager, const struct pg_seen *seen, int64_t n
     if (primary) {
         sync_observe(&node->sync, &manager->cluster, seen);
         /* A restarted daemon finds a server that it had closed to everybody else: it is still to be opened. */
-        if (seen->conf_present && seen->conf.agent_only && node->sync.settled == 0)
+        if (seen->conf_present && seen->conf.agent_only && node->sync.settled == 0 && !node->open_anyway)
             node->in_place = true;
         if (node->sync.settled == manager->cluster.demand_version)
             node->in_place = false;
@@ -497,7 +499,9 @@ static void action_done(struct manager *manager, const struct pg_result *result,
         break;
     case ACT_CHECKPOINT:
         node->checkpointed_for = manager->cluster.operation.at;
-        node->sync.checkpoint_done = result->code == 0;
+        /* One that was begun before the settings were in force proves nothing about them. */
+        if (node->acting_conf.demand_version == node->sync.version)
+            node->sync.checkpoint_done = result->code == 0;
         if (!node->acting_cancelled)
             node->checkpointed_under = manager->acting_token;
         break;
@@ -506,6 +510,13 @@ static void action_done(struct manager *manager, const struct pg_result *result,
         /* It may have run and died unseen: what permitted this start permits no other. */
         node->stopped_at = manager->cluster.version;
         node->stop_watched = true;
+        break;
+    case ACT_CONFIGURE:
+        /* A server that somebody else started cannot be closed to everybody but the agent. */
+        if (result->code != 0 && result->code != -(int)ERR_CANCELED && node->acting_conf.agent_only) {
+            node->open_anyway = true;
+            node->in_place = false;
+        }
         break;
     case ACT_PROMOTE:
         if (result->code != 0)
