@@ -52,7 +52,9 @@ static enum comparison compare(const struct node_turn *turn)
 {
     const struct pg_seen *pg = &turn->view->pg;
     const struct report *primary = primary_report(turn);
-    bool final = pg->end_final && !pg->receiver;
+    /* While its settings name anybody, a receiver may come at any moment and move the end that was looked at. */
+    bool held = pg->state != PG_STANDBY || (pg->conf_present && pg->conf.upstream == 0 && pg->conf_loaded);
+    bool final = pg->end_final && !pg->receiver && held;
 
     if (token_is(turn->view->diverged_under, turn->cluster->primary.token))
         return COMPARE_DIVERGED;
