@@ -32,8 +32,8 @@ static void elected_standby(struct node_turn *turn)
     struct pg_conf conf;
 
     node_conf_detached(turn, &conf);
-    if (pg->timeline.no == turn->cluster->primary.timeline.no) {
-        /* It was promoted and died before that was reported; another promotion would take another number. */
+    if (pg->timeline.no > turn->cluster->primary.from_timeline.no) {
+        /* It was promoted, here or by hand, and died before that was reported: it is not what was elected any more. */
         turn->plan->trouble = TROUBLE_FAILED;
         node_because(turn, WHY_ELECTED_FAILED, NULL);
     } else if (!pg->conf_present || pg->conf.upstream != 0 || pg->receiver) {
