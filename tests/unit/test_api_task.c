@@ -67,9 +67,15 @@ static void pauses_once(void)
 {
     int fd = open_member();
 
+    /* Answered only when the primary's daemon says that it has applied the pause. */
     say(fd, "{\"command\":\"pause\"}\n");
-    expect(fd, "");
+    for (int i = 0; i < 10; i++)
+        (void)uv_run(&served.loop, UV_RUN_NOWAIT);
+    api_turn(&served, served_now_us);
     CU_ASSERT_EQUAL(served.manager.cluster.pause, PAUSE_ON);
+    CU_ASSERT(served.manager.heard[0].report.applied < served.manager.cluster.version);
+    served.manager.heard[0].report.applied = served.manager.cluster.version;
+    expect(fd, "");
     say(fd, "{\"command\":\"pause\"}\n");
     json_t *line = hear(fd);
     CU_ASSERT(json_is_false(json_object_get(json_object_get(line, "result"), "changed")));

@@ -166,6 +166,7 @@ static void choose_writer(uint64_t *choices, struct bench *bench)
     if (choice < 3)
         return;
     writer->pg_state = PG_STOPPED;
+    writer->pg_was_primary = true;
     writer->trouble = choice == 8 ? TROUBLE_DOWN : TROUBLE_STOPPED;
     writer->fence = (struct fence_report){ .stopped = true, .clean = choice == 3, .directory = writer->directory };
     writer->fence.timeline = cluster->primary.from_timeline;
@@ -450,6 +451,7 @@ static void a_switchover_keeps_the_promise(void)
         choose_view(0, &bench);
         struct report *old = report(&bench, A), *target = report(&bench, B), *other = report(&bench, C);
         old->pg_state = PG_STOPPED;
+        old->pg_was_primary = true;
         has_data(old, &bench.cluster, HELD);
         old->fence.token.no++;
         old->fence.stopped = true;
@@ -472,6 +474,7 @@ static void furthest_may_not(struct bench *bench)
     bench->cluster.members[index_of(bench, B)].priority = 0;
     report(bench, A)->fence = (struct fence_report){ .token = bench->cluster.token, .stopped = true };
     bench->reports[index_of(bench, A)].pg_state = PG_STOPPED;
+    bench->reports[index_of(bench, A)].pg_was_primary = true;
     has_data(report(bench, B), &bench->cluster, HELD);
     has_data(report(bench, C), &bench->cluster, MISSED);
     (void)report(bench, W);
