@@ -379,8 +379,8 @@ static bool paused_restart(struct lead_turn *turn)
 {
     const struct report *report = lead_fresh(turn, lead_index(turn, turn->cluster->primary.node_id));
 
-    if (!report || report->pg_state != PG_STOPPED || !report->pg_was_primary || !token_is(report->token, turn->cluster->token) ||
-        report->applied < turn->cluster->primary.permitted_at ||
+    if (!report || report->pg_state != PG_STOPPED || !report->pg_was_primary ||
+        !token_is(report->token, turn->cluster->token) || report->applied < turn->cluster->primary.permitted_at ||
         (report->trouble != TROUBLE_STOPPED && report->trouble != TROUBLE_DOWN) ||
         !directory_is(report->directory, turn->cluster->primary.directory))
         return false;

@@ -8,8 +8,9 @@
 #include "core/history.h"
 
 #define FETCH_PATIENCE_US 60000000
-#define STANDBYS_FIRST_US 500000 /* the standbys' reports get this long before the old primary is asked for its data   \
-                                  */
+#define STANDBYS_FIRST_US                                                                                              \
+    500000 /* the standbys' reports get this long before the old primary is asked for its data                         \
+            */
 
 /* Every grant that could still be a lease has ended, as a majority of the voters itself says after applying the fence.
  */
