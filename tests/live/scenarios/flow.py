@@ -8,7 +8,7 @@ from cluster import Cluster
 from shell import Failure, wait_for
 from trial import scenario
 
-ATTACH_S = 5
+ATTACH_S = 10
 
 # Lines in their order, others may stand between them. From repmgr 5.3's own output, without what is on its extension
 # and on starting PostgreSQL by hand.
@@ -90,9 +90,9 @@ def register_and_clone(stage, note):
              lambda: expect("cluster show", second.rmctl("cluster", "show", check=False).stdout, show), ATTACH_S, 0.2)
     cluster.join(witness)
     cluster.wait_settled()
-    rows = first.sql("SELECT node_id, node_name, type, active FROM repmgr.nodes ORDER BY node_id")
-    if rows != [["1", "n1", "primary", "t"], ["2", "n2", "standby", "t"], ["3", "w1", "witness", "t"]]:
-        raise Failure(f"repmgr.nodes holds {rows}")
+    wanted = [["1", "n1", "primary", "t"], ["2", "n2", "standby", "t"], ["3", "w1", "witness", "t"]]
+    wait_for("repmgr.nodes to list all", lambda: wanted == first.sql(
+        "SELECT node_id, node_name, type, active FROM repmgr.nodes ORDER BY node_id"), ATTACH_S, 0.2)
     note(f"{len(first.sql('SELECT 1 FROM repmgr.events'))} events in repmgr.events")
 
 

@@ -105,9 +105,11 @@ def foreign_data(stage, note):
     second.configure(join=[first])
     cluster.initdb(second)
     system = control_value(second, "Database system identifier")
-    refused(cluster.clone(second, first, check=False), "not empty")
+    refused(cluster.clone(second, first, check=False), "server runs in")
+    second.pg_ctl("-m", "fast", "-w", "stop")
+    refused(cluster.clone(second, first, check=False), "holds the data")
     second.start_daemon()
-    waits(second, "system identifier")
+    waits(second, "another PostgreSQL system")
     if control_value(second, "Database system identifier") != system:
         raise Failure("the foreign data directory was overwritten")
     second.host.kill()
@@ -214,11 +216,15 @@ def full_state_directory(stage, note):
         churn(trial, 50)
         trial.writes_again()
         node.stop_daemon()
+        fill(os.path.join(state, "more"))  # what closing the Raft log has set free
         node.start_daemon()
         wait_for("the member to say that there is no room", lambda: "space" in node.log_tail(50).lower(), REFUSE_S)
         trial.writes_again()
-        os.unlink(os.path.join(state, "filler"))
+        for name in ("filler", "more"):
+            os.unlink(os.path.join(state, name))
         note("the member went on by itself" if node.daemon_runs() else "the member had stopped")
+        if not node.daemon_runs():
+            node.start_daemon()
         trial.finish()
     finally:
         if trial:
