@@ -1,11 +1,11 @@
 /*
- * act.c - what the adapter does to the fake PostgreSQL: one action at a time, in steps, each of which may be the last one
- * (deadline, cancel, crash). What was begun in the server goes on where it would with pg_ctl.
+ * act.c - what the adapter does to the fake PostgreSQL: one action at a time, in steps, each of which may be the last
+ * one (deadline, cancel, crash). What was begun in the server goes on where it would with pg_ctl.
  */
 #include "world.h"
 
 #define POLL_US (8 * MS)
-#define DONE (-1)  /* results of a step besides "again after this time" */
+#define DONE (-1) /* results of a step besides "again after this time" */
 #define FAILED (-2)
 
 static int64_t fail(struct host *host, int code, const char *text)

@@ -159,7 +159,10 @@ void check_daemon_started(struct host *host)
 
 /* -- leases ------------------------------------------------------------------------------------------------------- */
 
-static bool waived(const struct world *world) { return world->profile.policy.fence_wait == FENCE_WAIT_NONE; }
+static bool waived(const struct world *world)
+{
+    return world->profile.policy.fence_wait == FENCE_WAIT_NONE;
+}
 
 static void check_lease(struct host *host)
 {
@@ -180,7 +183,8 @@ static void check_lease(struct host *host)
                    manager->cluster.token.no, check->token_seen[host->index]);
     for (uint32_t i = 0; i < world->profile.hosts; i++)
         if (i != host->index && check->lease_until_us[i] > world->now_us + SLACK_US && !waived(world))
-            check_fail(world, "G1", "n%u holds a lease on token %" PRIu64 ", and n%u's is valid for %" PRId64 " us more",
+            check_fail(world, "G1",
+                       "n%u holds a lease on token %" PRIu64 ", and n%u's is valid for %" PRId64 " us more",
                        host->index + 1, manager->cluster.token.no, i + 1, check->lease_until_us[i] - world->now_us);
 }
 
@@ -231,7 +235,8 @@ static void check_permitted(struct host *host, struct token token, const char *w
     const struct check *check = &world->check;
 
     if (token.no >= TOKENS_MAX || check->token_owner[token.no] != host->node_id)
-        check_fail(world, "G2", "n%u %s under token %" PRIu64 ", which is not its own", host->index + 1, what, token.no);
+        check_fail(world, "G2", "n%u %s under token %" PRIu64 ", which is not its own", host->index + 1, what,
+                   token.no);
     else if (token.no < check->token_seen[host->index])
         check_fail(world, "G2", "n%u %s under token %" PRIu64 " and had applied %" PRIu64, host->index + 1, what,
                    token.no, check->token_seen[host->index]);
@@ -240,8 +245,7 @@ static void check_permitted(struct host *host, struct token token, const char *w
 void check_promote(struct host *host, const struct pg_action *action)
 {
     check_permitted(host, action->token, "promotes");
-    if (!host->world->check.failed &&
-        host->world->check.token_timeline[action->token.no] != action->timeline.no)
+    if (!host->world->check.failed && host->world->check.token_timeline[action->token.no] != action->timeline.no)
         check_fail(host->world, "G2", "n%u promotes to timeline %u, which was not reserved for it", host->index + 1,
                    action->timeline.no);
 }

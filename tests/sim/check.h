@@ -1,6 +1,6 @@
 /*
- * check.h - the guarantees of docs/safety.md as checkers. They see the whole world, true time included, and stop the run
- * at the first violation, named after the guarantee:
+ * check.h - the guarantees of docs/safety.md as checkers. They see the whole world, true time included, and stop the
+ * run at the first violation, named after the guarantee:
  *
  *   G1     two valid leases at one instant; two writers; a writer past its lease's end
  *   G2     a promotion or start that nothing committed permits; tokens going back; a token or timeline used twice
@@ -38,8 +38,8 @@ struct check {
     int32_t present;                     /* host that became writable last, under the newest token; -1: none */
     uint64_t present_token;
     int64_t last_ack_us;
-    bool async;                          /* the cluster was asynchronous at some time: G3 does not apply */
-    int64_t switchover_until_us;         /* an undisturbed switchover must be over by then; 0: none */
+    bool async;                  /* the cluster was asynchronous at some time: G3 does not apply */
+    int64_t switchover_until_us; /* an undisturbed switchover must be over by then; 0: none */
     int32_t token_owner[TOKENS_MAX];
     uint32_t token_timeline[TOKENS_MAX];
     bool timeline_used[TIMELINES_MAX];

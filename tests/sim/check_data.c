@@ -85,8 +85,9 @@ void check_data_lost(struct host *host)
         for (uint32_t j = 0; j < world->profile.data && !held; j++)
             held = world->hosts[j].server.wal.branch >= 0 && wal_holds(world, world->hosts[j].server.wal, commit);
         if (!held)
-            check_fail(world, "G3", "n%u gives up the last copy of the commit acknowledged at %" PRIu64
-                       " of timeline %u", host->index + 1, commit.end, world->branches[i].timeline);
+            check_fail(world, "G3",
+                       "n%u gives up the last copy of the commit acknowledged at %" PRIu64 " of timeline %u",
+                       host->index + 1, commit.end, world->branches[i].timeline);
     }
     fault_strike(host);
 }

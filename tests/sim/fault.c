@@ -33,9 +33,10 @@ enum fault {
 };
 
 static const char *const names[FAULT_COUNT] = {
-    "isolate", "split", "one-way", "cut-wal", "cut-peers", "bad-net", "daemon-crash", "daemon-pause",
-    "freeze", "power", "all-power", "postgres", "orphans", "guard", "replay", "hung",
-    "read-only", "slow-wal", "slow-disk", "actions", "wall-clock", "switchover", "pause", "policy", "leader", "by-hand", "wipe",
+    "isolate",      "split",  "one-way",   "cut-wal",   "cut-peers", "bad-net", "daemon-crash",
+    "daemon-pause", "freeze", "power",     "all-power", "postgres",  "orphans", "guard",
+    "replay",       "hung",   "read-only", "slow-wal",  "slow-disk", "actions", "wall-clock",
+    "switchover",   "pause",  "policy",    "leader",    "by-hand",   "wipe",
 };
 
 /* No fault outlives healing. */
@@ -131,7 +132,9 @@ static void ask_switchover(struct host *host)
     struct world *world = host->world;
     const struct cluster *cluster = &host->manager.cluster;
     struct host *target = &world->hosts[rand_below(&world->rand, world->profile.data)];
-    struct command command = { .kind = COMMAND_SWITCHOVER, .node_id = target->node_id, .token = cluster->primary.token,
+    struct command command = { .kind = COMMAND_SWITCHOVER,
+                               .node_id = target->node_id,
+                               .token = cluster->primary.token,
                                .number = (uint32_t)world_chance(world, 1000, 8000) };
 
     if (target->server.state == SERVER_STANDBY && target->server.receiver.running)
@@ -164,7 +167,7 @@ static void ask_policy(struct host *host)
             return;
         command.policy.durability =
             command.policy.durability == DURABILITY_QUORUM && world->profile.rejoin == REJOIN_CLONE ? DURABILITY_STRICT
-                                                                                                 : DURABILITY_QUORUM;
+                                                                                                    : DURABILITY_QUORUM;
         break;
     }
     operate(host, &command);
@@ -278,15 +281,20 @@ static void disturb_server(struct host *host, enum fault fault)
     }
 }
 
-/* Somebody runs pg_ctl promote on a standby. */
+/* Somebody runs pg_ctl promote on a standby. Not while a failover is open: who then spoils the one that has the data
+ * has to say himself what is to become of it. */
 static void promote_by_hand(struct host *host)
 {
+    const struct cluster *reference = &host->world->check.reference;
+
     if (host->up && !host_frozen(host) && host->server.state == SERVER_STANDBY && !host->server.promoting &&
-        host->act.action.kind != ACT_PROMOTE)
+        host->act.action.kind != ACT_PROMOTE && reference->operation.kind == OPERATION_NONE &&
+        reference->primary.node_id != host->node_id)
         server_promote(host, true);
 }
 
-/* A standby's or a witness's host is replaced: state directory and data are gone. Only where all is well: one copy less. */
+/* A standby's or a witness's host is replaced: state directory and data are gone. Only where all is well: one copy
+ * less. */
 static void wipe(struct host *host)
 {
     struct world *world = host->world;
@@ -363,9 +371,11 @@ void fault_moment(struct world *world, const struct moment *moment)
         host = someone(world);
     cause(host, draw(world));
     if (moment->a == 0)
-        agenda_put(&world->agenda, (struct moment){
-            .kind = AT_FAULT, .at_us = world->now_us + world_chance(world, 20 * MS, 2 * world->profile.every_us),
-        });
+        agenda_put(&world->agenda,
+                   (struct moment){
+                       .kind = AT_FAULT,
+                       .at_us = world->now_us + world_chance(world, 20 * MS, 2 * world->profile.every_us),
+                   });
 }
 
 void fault_strike(struct host *host)
@@ -376,8 +386,10 @@ void fault_strike(struct host *host)
         !world_permille(world, world->profile.strike_permille))
         return;
     agenda_put(&world->agenda, (struct moment){
-        .kind = AT_FAULT, .at_us = world->now_us + world_chance(world, 0, 60 * MS), .a = 1 + host->index,
-    });
+                                   .kind = AT_FAULT,
+                                   .at_us = world->now_us + world_chance(world, 0, 60 * MS),
+                                   .a = 1 + host->index,
+                               });
 }
 
 void fault_heal(struct world *world)

@@ -78,8 +78,13 @@ static void ask_votes(struct host *host, bool pre, bool forced)
     struct raft_node *raft = &host->raft;
     const struct servers *servers = &host->world->servers[raft->servers];
     struct raft_message message = {
-        .kind = RAFT_VOTE, .from = raft->raft_id, .term = raft->term + (pre ? 1 : 0), .index = raft->last,
-        .index_term = log_term(host, raft->last), .pre = pre, .forced = forced,
+        .kind = RAFT_VOTE,
+        .from = raft->raft_id,
+        .term = raft->term + (pre ? 1 : 0),
+        .index = raft->last,
+        .index_term = log_term(host, raft->last),
+        .pre = pre,
+        .forced = forced,
     };
 
     for (uint32_t i = 0; i < servers->count; i++) {

@@ -2,8 +2,8 @@
  * group.h - a small, honest Raft: what src/consensus/ gives the daemon, without libraft, disk or sockets.
  *
  * Elections with pre-vote and randomised timeouts, replication, commitment by counting only entries of the own term, a
- * leader that steps down without a majority, snapshots, one membership change at a time, leadership transfer. Term, vote
- * and log survive a crash; a leader's entries that its own disk did not have yet are lost. The commit index is
+ * leader that steps down without a majority, snapshots, one membership change at a time, leadership transfer. Term,
+ * vote and log survive a crash; a leader's entries that its own disk did not have yet are lost. The commit index is
  * forgotten: after a restart the state begins with the newest snapshot, or with nothing (design 5.1, R10).
  */
 #ifndef RAFTMGR_SIM_GROUP_H
@@ -24,7 +24,7 @@ enum entry_kind { ENTRY_EMPTY, ENTRY_COMMAND, ENTRY_SERVERS };
 struct entry {
     uint64_t term;
     enum entry_kind kind;
-    uint32_t at;     /* COMMAND: place of its bytes in the world's store; SERVERS: number of the configuration */
+    uint32_t at; /* COMMAND: place of its bytes in the world's store; SERVERS: number of the configuration */
     uint32_t length;
 };
 
@@ -70,9 +70,9 @@ struct raft_node {
     enum raft_state state;
     uint64_t leader_id, commit, applied, barrier;
     int64_t deadline_us, heard_us;
-    uint32_t votes;       /* hosts by bit */
-    uint32_t servers;     /* configuration in force: the newest in the log */
-    uint64_t servers_at;  /* its index; 0: of the snapshot */
+    uint32_t votes;                                 /* hosts by bit */
+    uint32_t servers;                               /* configuration in force: the newest in the log */
+    uint64_t servers_at;                            /* its index; 0: of the snapshot */
     uint64_t next[MEMBERS_MAX], match[MEMBERS_MAX]; /* by host */
     int64_t active_us[MEMBERS_MAX];
     bool changing;

@@ -5,7 +5,10 @@
 
 /* -- the manager's ports ------------------------------------------------------------------------------------------ */
 
-static void port_send(void *ctx, uint64_t raft_id, const struct message *message) { net_send(ctx, raft_id, message); }
+static void port_send(void *ctx, uint64_t raft_id, const struct message *message)
+{
+    net_send(ctx, raft_id, message);
+}
 
 static void port_propose(void *ctx, const uint8_t *bytes, size_t length, uint64_t ticket)
 {
@@ -13,9 +16,15 @@ static void port_propose(void *ctx, const uint8_t *bytes, size_t length, uint64_
         group_propose(ctx, ENTRY_COMMAND, bytes, length, ticket);
 }
 
-static void port_flush(void *ctx) { group_propose(ctx, ENTRY_EMPTY, NULL, 0, 0); }
+static void port_flush(void *ctx)
+{
+    group_propose(ctx, ENTRY_EMPTY, NULL, 0, 0);
+}
 
-static void port_transfer(void *ctx, uint64_t raft_id) { group_transfer(ctx, raft_id); }
+static void port_transfer(void *ctx, uint64_t raft_id)
+{
+    group_transfer(ctx, raft_id);
+}
 
 static void port_raft_change(void *ctx, uint64_t raft_id, const char *address, enum raft_role role)
 {
@@ -25,11 +34,20 @@ static void port_raft_change(void *ctx, uint64_t raft_id, const char *address, e
     memset(&((struct host *)ctx)->raft.told, 0xff, sizeof((struct host *)ctx)->raft.told);
 }
 
-static void port_act(void *ctx, const struct pg_action *action) { act_begin(ctx, action); }
+static void port_act(void *ctx, const struct pg_action *action)
+{
+    act_begin(ctx, action);
+}
 
-static void port_act_cancel(void *ctx) { act_cancel(ctx); }
+static void port_act_cancel(void *ctx)
+{
+    act_cancel(ctx);
+}
 
-static void port_look(void *ctx) { host_look(ctx); }
+static void port_look(void *ctx)
+{
+    host_look(ctx);
+}
 
 static void port_guard(void *ctx, enum guard_wish wish, int64_t kill_at_us, struct token token)
 {
@@ -71,10 +89,20 @@ static void port_event(void *ctx, enum event event, const char *text)
 static struct ports ports_of(struct host *host)
 {
     return (struct ports){
-        .ctx = host, .send = port_send, .propose = port_propose, .flush = port_flush, .transfer = port_transfer,
-        .raft_change = port_raft_change, .act = port_act, .act_cancel = port_act_cancel, .look = port_look,
-        .guard = port_guard, .save_directory = port_save_directory, .identity = port_identity,
-        .wall_us = port_wall_us, .event = port_event,
+        .ctx = host,
+        .send = port_send,
+        .propose = port_propose,
+        .flush = port_flush,
+        .transfer = port_transfer,
+        .raft_change = port_raft_change,
+        .act = port_act,
+        .act_cancel = port_act_cancel,
+        .look = port_look,
+        .guard = port_guard,
+        .save_directory = port_save_directory,
+        .identity = port_identity,
+        .wall_us = port_wall_us,
+        .event = port_event,
     };
 }
 

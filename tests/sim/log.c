@@ -104,7 +104,10 @@ static void join_log(struct host *host, uint64_t raft_id)
         host->world->servers[host->world->servers_count++] = (struct servers){ 0 };
 }
 
-void group_join(struct host *host, uint64_t raft_id) { join_log(host, raft_id); }
+void group_join(struct host *host, uint64_t raft_id)
+{
+    join_log(host, raft_id);
+}
 
 void group_bootstrap(struct host *host, uint64_t raft_id)
 {
@@ -164,8 +167,11 @@ static void take_snapshot(struct host *host)
         if (index >= raft->first && world->entries[entry_at(host, index)].kind == ENTRY_SERVERS)
             servers = world->entries[entry_at(host, index)].at;
     raft->snapshot = (struct raft_snapshot){
-        .index = raft->applied, .term = log_term(host, raft->applied), .at = world->store_used,
-        .length = (uint32_t)buf.length, .servers = servers,
+        .index = raft->applied,
+        .term = log_term(host, raft->applied),
+        .at = world->store_used,
+        .length = (uint32_t)buf.length,
+        .servers = servers,
     };
     memcpy(world->store + world->store_used, buf.bytes, buf.length);
     world->store_used += (uint32_t)buf.length;
@@ -341,7 +347,10 @@ void log_receive(struct host *host, const struct raft_message *message)
 {
     struct raft_node *raft = &host->raft;
     struct raft_message reply = {
-        .kind = RAFT_APPEND_REPLY, .from = raft->raft_id, .to = message->from, .term = raft->term,
+        .kind = RAFT_APPEND_REPLY,
+        .from = raft->raft_id,
+        .to = message->from,
+        .term = raft->term,
         .asked = message->index,
     };
 
@@ -421,6 +430,12 @@ static void propose_role(struct host *host, uint64_t raft_id, enum raft_role rol
             servers.count++;
         servers.of[at].raft_id = raft_id;
         servers.of[at].role = role;
+        const struct host *one = world_host_by_raft(host->world, raft_id);
+        /* The host may have had another server before, with another log. */
+        if (one && log_role(host, raft_id) == RAFT_ROLE_NONE) {
+            host->raft.match[one->index] = 0;
+            host->raft.next[one->index] = host->raft.last + 1;
+        }
     }
     group_propose(host, ENTRY_SERVERS, (const uint8_t *)&servers, sizeof servers, 0);
     host->raft.change_index = host->raft.last;

@@ -50,8 +50,8 @@ static void look_at_standby(const struct host *host, struct pg_seen *seen)
     seen->received_at_us = server->receiver.changed_us;
     /* What a receiver of this run has flushed is known; else only what is replayed. */
     seen->end.at = server->received && !server->replaying ? server->wal.end : server->replayed;
-    seen->end_final = !server->receiver.running && !server->replaying &&
-                      (server->received || server->replayed == server->wal.end);
+    seen->end_final =
+        !server->receiver.running && !server->replaying && (server->received || server->replayed == server->wal.end);
     struct wal known = { server->wal.branch, seen->end.at };
     seen->timeline.no = wal_timeline(host->world, known);
     wal_history(host->world, known, &seen->history);

@@ -1,8 +1,8 @@
 /*
  * main.c - raftmgr-sim: runs the daemon's manager on virtual time and looks for broken guarantees.
  *
- * One seed, replayed exactly, with a trace where wanted; or many seeds, in as many processes as there are processors; or
- * the proof that each checker can fail. The last line counts; the exit status is 1 where a guarantee was broken.
+ * One seed, replayed exactly, with a trace where wanted; or many seeds, in as many processes as there are processors;
+ * or the proof that each checker can fail. The last line counts; the exit status is 1 where a guarantee was broken.
  */
 #include "world.h"
 
@@ -140,7 +140,8 @@ static void run_many(struct tally *tally, const struct options *options)
         if (options->plant)
             continue;
         printf("seed %" PRIu64 ": CRASH: %s\n  replay: build/bin/raftmgr-sim --seed %" PRIu64 " --seconds %" PRId64
-               " --trace\n", seed, strsignal(WTERMSIG(status)), seed, options->seconds);
+               " --trace\n",
+               seed, strsignal(WTERMSIG(status)), seed, options->seconds);
     }
 }
 
@@ -180,8 +181,9 @@ static int many(const struct options *options)
         print_reasons(tally);
     print_unreached(tally);
     printf("sim: %" PRIu64 " seeds of %" PRId64 " s, %" PRIu64 " faults, %" PRIu64 " promotions, %" PRIu64
-           " starts in place, %" PRIu64 " commits acknowledged, %" PRIu64 " turns of the crank\n", tally->done,
-           options->seconds, tally->faults, tally->promotions, tally->restarts, tally->acks, tally->cranks);
+           " starts in place, %" PRIu64 " commits acknowledged, %" PRIu64 " turns of the crank\n",
+           tally->done, options->seconds, tally->faults, tally->promotions, tally->restarts, tally->acks,
+           tally->cranks);
     printf("sim: %" PRIu64 " passed, %" PRIu64 " failed\n", tally->done - tally->failed, tally->failed);
     return tally->failed > 0 || tally->done == 0;
 }
@@ -214,12 +216,14 @@ static int one(const struct options *options)
     world_run(world, options->seed, options->seconds);
     const struct profile *profile = &world->profile;
     printf("seed %" PRIu64 ": %u hosts, %u with data, %s, synchronous_count %u, lease %u ms, failure %u ms, %" PRIu64
-           " faults, %" PRIu64 " promotions, %" PRIu64 " acknowledged, %" PRIu64 " moments, %" PRIu64 " cranks, %"
-           PRIu64 " messages\n", world->seed, profile->hosts, profile->data,
-           profile->policy.durability == DURABILITY_STRICT ? "strict" :
-           profile->policy.durability == DURABILITY_ASYNC ? "async" : "quorum", profile->policy.synchronous_count,
-           profile->policy.lease_ttl_ms, profile->policy.failure_timeout_ms, world->check.faults,
-           world->check.promotions, world->check.acks, world->check.moments, world->check.cranks,
+           " faults, %" PRIu64 " promotions, %" PRIu64 " acknowledged, %" PRIu64 " moments, %" PRIu64
+           " cranks, %" PRIu64 " messages\n",
+           world->seed, profile->hosts, profile->data,
+           profile->policy.durability == DURABILITY_STRICT  ? "strict"
+           : profile->policy.durability == DURABILITY_ASYNC ? "async"
+                                                            : "quorum",
+           profile->policy.synchronous_count, profile->policy.lease_ttl_ms, profile->policy.failure_timeout_ms,
+           world->check.faults, world->check.promotions, world->check.acks, world->check.moments, world->check.cranks,
            world->check.messages);
     if (world->check.failed) {
         picture(world);
@@ -235,7 +239,8 @@ static int usage(void)
     (void)fputs("usage: raftmgr-sim --seed N [--seconds 60] [--trace] [--plant NAME]\n"
                 "       raftmgr-sim --many N [--from K] [--seconds 60] [--jobs N] [--reasons] [--plant NAME]\n"
                 "       raftmgr-sim --self-test [--from K]\n"
-                "plants:", stderr);
+                "plants:",
+                stderr);
     for (enum plant plant = PLANT_NONE + 1; plant < PLANT_COUNT; plant++)
         (void)fprintf(stderr, " %s", plant_name(plant));
     (void)fputs("\n", stderr);
@@ -245,11 +250,11 @@ static int usage(void)
 static bool parse(int argc, char *argv[], struct options *options)
 {
     static const struct option known[] = {
-        { "seed", required_argument, NULL, 's' },  { "many", required_argument, NULL, 'm' },
-        { "from", required_argument, NULL, 'f' },  { "seconds", required_argument, NULL, 'l' },
-        { "jobs", required_argument, NULL, 'j' },  { "plant", required_argument, NULL, 'p' },
-        { "trace", no_argument, NULL, 't' },       { "self-test", no_argument, NULL, 'x' },
-        { "reasons", no_argument, NULL, 'r' },     { NULL, 0, NULL, 0 },
+        { "seed", required_argument, NULL, 's' }, { "many", required_argument, NULL, 'm' },
+        { "from", required_argument, NULL, 'f' }, { "seconds", required_argument, NULL, 'l' },
+        { "jobs", required_argument, NULL, 'j' }, { "plant", required_argument, NULL, 'p' },
+        { "trace", no_argument, NULL, 't' },      { "self-test", no_argument, NULL, 'x' },
+        { "reasons", no_argument, NULL, 'r' },    { NULL, 0, NULL, 0 },
     };
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
     int option;

@@ -48,7 +48,8 @@ void profile_draw(struct world *world)
     profile->rejoin = limited ? (world_permille(world, 300) ? REJOIN_FOLLOW : REJOIN_REWIND) : REJOIN_CLONE;
     profile->faults = (uint32_t)rand_next(&world->rand) | (uint32_t)rand_next(&world->rand);
     bool dense = world_permille(world, 200);
-    profile->every_us = world_permille(world, 30) ? 0 : world_chance(world, dense ? 80 * MS : 400 * MS, dense ? 600 * MS : 5 * SEC);
+    profile->every_us =
+        world_permille(world, 30) ? 0 : world_chance(world, dense ? 80 * MS : 400 * MS, dense ? 600 * MS : 5 * SEC);
     profile->strike_permille = world_permille(world, 500) ? (uint32_t)world_chance(world, 5, 200) : 0;
     profile->early_us = world_permille(world, 100) ? world_chance(world, 300 * MS, 4 * SEC) : 0;
     profile->snapshot_every = (uint64_t)world_chance(world, 12, 150);
@@ -103,8 +104,11 @@ static bool submit(struct host *through, struct command *command)
 
 static void found(struct host *founder)
 {
-    struct command command = { .kind = COMMAND_FOUND, .cluster_id = founder->world->seed + 1, .system_identifier = 7,
-                               .policy = founder->world->profile.policy, .timeline = { 1 } };
+    struct command command = { .kind = COMMAND_FOUND,
+                               .cluster_id = founder->world->seed + 1,
+                               .system_identifier = 7,
+                               .policy = founder->world->profile.policy,
+                               .timeline = { 1 } };
 
     if (!founder->manager.lead.raft.leader)
         return;
@@ -139,7 +143,8 @@ static void join(struct world *world, struct host *host)
     }
     if (through == host)
         return;
-    command.member = (struct member){ .node_id = host->node_id, .kind = host->data ? NODE_DATA : NODE_WITNESS,
+    command.member = (struct member){ .node_id = host->node_id,
+                                      .kind = host->data ? NODE_DATA : NODE_WITNESS,
                                       .priority = host->data ? 100 : 0 };
     command.flag = host->wiped_raft_id != 0;
     command.expect = through->manager.cluster.config_version;
@@ -190,7 +195,7 @@ void operator_moment(struct world *world)
             world->faults_from_us = world->profile.early_us;
             agenda_put(&world->agenda, (struct moment){ .kind = AT_FAULT, .at_us = world->faults_from_us });
         }
-    } else if (!world->hosts[0].joined) {
+    } else if (world->check.reference.cluster_id == 0 && !world->hosts[0].joined) {
         begin(world);
     } else if (world->check.reference.cluster_id == 0) {
         found(&world->hosts[0]);

@@ -21,8 +21,10 @@ static void picture_host(const struct host *host)
     if (manager->lead.raft.leader)
         printf("%s (%s)", why_name(manager->lead_plan.why), manager->lead_plan.waiting);
     if (host->data)
-        printf("\n     directory %" PRIx64 " pg %s timeline %u end %" PRIX64 " replayed %" PRIX64 " upstream %d%s%s acting %s"
-               " \"%s\"", host->directory.no, server_text(server), wal_timeline(host->world, server->wal), server->wal.end,
+        printf("\n     directory %" PRIx64 " pg %s timeline %u end %" PRIX64 " replayed %" PRIX64
+               " upstream %d%s%s acting %s"
+               " \"%s\"",
+               host->directory.no, server_text(server), wal_timeline(host->world, server->wal), server->wal.end,
                server->replayed, server->upstream, server->receiver.running ? " receiving" : "",
                server->clean ? " clean" : "", act_name(manager->node.acting), manager->problem);
     printf("\n");
@@ -34,11 +36,12 @@ void picture(const struct world *world)
     static const char *const phases[] = { "none", "elected", "active" };
     const struct cluster *cluster = &world->check.reference;
 
-    printf("  agreed: version %" PRIu64 " token %" PRIu64 ", primary n%d %s under %" PRIu64 " on timeline %u of %u, operation"
-           " %s from n%d to n%d, pause %d\n", cluster->version, cluster->token.no, cluster->primary.node_id,
-           phases[cluster->primary.phase], cluster->primary.token.no, cluster->primary.timeline.no,
-           cluster->timeline_max.no, operations[cluster->operation.kind], cluster->operation.from,
-           cluster->operation.to, cluster->pause);
+    printf("  agreed: version %" PRIu64 " token %" PRIu64 ", primary n%d %s under %" PRIu64
+           " on timeline %u of %u, operation"
+           " %s from n%d to n%d, pause %d\n",
+           cluster->version, cluster->token.no, cluster->primary.node_id, phases[cluster->primary.phase],
+           cluster->primary.token.no, cluster->primary.timeline.no, cluster->timeline_max.no,
+           operations[cluster->operation.kind], cluster->operation.from, cluster->operation.to, cluster->pause);
     for (uint32_t i = 0; i < cluster->demand_count; i++) {
         printf("  demand %" PRIu64 ": %u of", cluster->demands[i].version, cluster->demands[i].k);
         for (uint32_t j = 0; j < cluster->demands[i].count; j++)

@@ -6,10 +6,9 @@
 
 static const struct {
     const char *name, *finders;
-} plants[PLANT_COUNT] = {
-    [PLANT_NONE] = { "none", "" },
+} plants[PLANT_COUNT] = { [PLANT_NONE] = { "none", "" },
 #define PLANT(name, text, finders, what) [PLANT_##name] = { text, finders },
-    PLANTS
+                          PLANTS
 #undef PLANT
 };
 

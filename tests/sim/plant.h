@@ -9,21 +9,21 @@
 
 #include "core/report.h"
 
-#define PLANTS \
-    PLANT(LEASE_TOO_LONG, "lease-too-long", "G1", "the holder counts its lease twice as long as granted") \
-    PLANT(VOTER_FORGETS, "voter-forgets", "G1", "a restarted voter counts as having granted nothing (R12)") \
-    PLANT(NO_GUARD, "no-guard", "G1", "the guard does nothing") \
-    PLANT(STALE_START, "stale-start", "G1 G2", "a restarted daemon acts before its HELLO is applied (R10)") \
-    PLANT(ROGUE_PROMOTE, "rogue-promote", "G2", "a standby promotes that nobody elected") \
-    PLANT(NO_PLACEHOLDERS, "no-placeholders", "G2", "a promotion takes the next number that it knows of (R9)") \
-    PLANT(NO_DETACH, "no-fence-detach", "G3", "a fenced standby goes on receiving and says that it does not (R4)") \
-    PLANT(FORGED_REPORTS, "elect-ignores-demand", "G3", "silent members count as having reported") \
-    PLANT(FOLLOW_DIVERGED, "follow-without-compare", "G3", "a diverged standby is pointed at the primary (R6)") \
-    PLANT(EARLY_ACK, "early-ack", "G3", "PostgreSQL acknowledges without waiting") \
-    PLANT(MUTE_SWITCHOVER, "mute-switchover", "G5", "no ELECT ends a switchover") \
-    PLANT(START_UNFINISHED, "start-unfinished", "G7", "an unfinished data directory passes for a whole one") \
-    PLANT(MUTE_FENCE, "mute-fence", "LIVE", "nobody is ever fenced") \
-    PLANT(STATE_DIFFERS, "state-differs", "STATE", "one node applies an entry in its own way") \
+#define PLANTS                                                                                                         \
+    PLANT(LEASE_TOO_LONG, "lease-too-long", "G1", "the holder counts its lease twice as long as granted")              \
+    PLANT(VOTER_FORGETS, "voter-forgets", "G1", "a restarted voter counts as having granted nothing (R12)")            \
+    PLANT(NO_GUARD, "no-guard", "G1", "the guard does nothing")                                                        \
+    PLANT(STALE_START, "stale-start", "G1 G2", "a restarted daemon acts before its HELLO is applied (R10)")            \
+    PLANT(ROGUE_PROMOTE, "rogue-promote", "G2", "a standby promotes that nobody elected")                              \
+    PLANT(NO_PLACEHOLDERS, "no-placeholders", "G2", "a promotion takes the next number that it knows of (R9)")         \
+    PLANT(NO_DETACH, "no-fence-detach", "G3", "a fenced standby goes on receiving and says that it does not (R4)")     \
+    PLANT(FORGED_REPORTS, "elect-ignores-demand", "G3", "silent members count as having reported")                     \
+    PLANT(FOLLOW_DIVERGED, "follow-without-compare", "G3", "a diverged standby is pointed at the primary (R6)")        \
+    PLANT(EARLY_ACK, "early-ack", "G3", "PostgreSQL acknowledges without waiting")                                     \
+    PLANT(MUTE_SWITCHOVER, "mute-switchover", "G5", "no ELECT ends a switchover")                                      \
+    PLANT(START_UNFINISHED, "start-unfinished", "G7", "an unfinished data directory passes for a whole one")           \
+    PLANT(MUTE_FENCE, "mute-fence", "LIVE", "nobody is ever fenced")                                                   \
+    PLANT(STATE_DIFFERS, "state-differs", "STATE", "one node applies an entry in its own way")                         \
     PLANT(DOUBLE_VOTE, "double-vote", "RAFT", "a Raft server votes twice in a term")
 
 enum plant {
@@ -31,7 +31,7 @@ enum plant {
 #define PLANT(name, text, finders, what) PLANT_##name,
     PLANTS
 #undef PLANT
-    PLANT_COUNT
+        PLANT_COUNT
 };
 
 struct host;

@@ -1,4 +1,5 @@
-/* server.c - the fake PostgreSQL's processes: start, stop, promotion, reload, clients and their commits. See server.h. */
+/* server.c - the fake PostgreSQL's processes: start, stop, promotion, reload, clients and their commits. See server.h.
+ */
 #include "world.h"
 
 #define CHECKPOINT_BYTES 114
@@ -269,6 +270,15 @@ void server_promote(struct host *host, bool by_hand)
     world_put(host, AT_PROMOTED, world_chance(host->world, 20 * MS, slow ? 3 * SEC : 120 * MS), server->run, 0);
 }
 
+/* A number that no election gives out in this run: docs/simulator.md says why. */
+static uint32_t timeline_by_hand(struct host *host, uint32_t timeline)
+{
+    uint32_t given = host->world->check.reference.timeline_max.no;
+    uint32_t next = (timeline > given ? timeline : given) + (uint32_t)world_chance(host->world, 30, 40);
+
+    return next < TIMELINES_MAX / 2 ? next : TIMELINES_MAX / 2 + timeline;
+}
+
 void server_promoted(struct host *host, const struct moment *moment)
 {
     struct server *server = &host->server;
@@ -282,7 +292,7 @@ void server_promoted(struct host *host, const struct moment *moment)
     for (uint32_t known = timeline + 1; known < TIMELINES_MAX; known++)
         if (histories_has(server, known))
             timeline = known;
-    timeline++;
+    timeline = server->by_hand ? timeline_by_hand(host, timeline) : timeline + 1;
     server->replayed = server->wal.end;
     server->replaying = false;
     server->signal = true; /* removed by the promotion, put back by the adapter */
@@ -323,8 +333,8 @@ void server_client(struct host *host, const struct moment *moment)
     /* Orphans keep their session; b is the run in which the session began. */
     if (!server_writable(host) || (moment->b != server->run && !server->orphans))
         return;
-    bool refused = server->agent_only || world->now_us < server->hung_until_us ||
-                   world->now_us < server->read_only_until_us;
+    bool refused =
+        server->agent_only || world->now_us < server->hung_until_us || world->now_us < server->read_only_until_us;
     if (client->waits_for != 0 && world->now_us - client->since_us > CLIENT_PATIENCE_US)
         client->waits_for = 0;
     if (client->waits_for == 0 && !refused)

@@ -14,7 +14,7 @@
 #define BRANCHES_MAX 1024
 #define SENDERS_MAX 12
 #define CLIENTS 2
-#define TIMELINES_MAX 512 /* numbers whose history files are kept track of */
+#define TIMELINES_MAX 2048 /* numbers whose history files are kept track of */
 
 struct host;
 struct world;
@@ -93,7 +93,7 @@ struct server {
     bool defined; /* what the checkpointer told the backends: commits wait */
     uint64_t replayed;
     bool replaying, attaching;
-    bool received;  /* a receiver has run since the start: its flushed position is known */
+    bool received; /* a receiver has run since the start: its flushed position is known */
     struct receiver receiver;
     struct sender senders[SENDERS_MAX];
     struct client clients[CLIENTS];
@@ -110,8 +110,8 @@ bool wal_holds(const struct world *world, struct wal holder, struct wal what);
 /* Timeline of the last record. */
 uint32_t wal_timeline(const struct world *world, struct wal wal);
 void wal_history(const struct world *world, struct wal wal, struct history *ret_history);
-/* Where PostgreSQL, which sees timeline numbers and positions only, finds that `wal` left the other's history; UINT64_MAX:
- * it did not; 0: nothing in common. */
+/* Where PostgreSQL, which sees timeline numbers and positions only, finds that `wal` left the other's history;
+ * UINT64_MAX: it did not; 0: nothing in common. */
 uint64_t wal_visible_fork(const struct world *world, struct wal wal, struct wal other);
 /* Every acknowledged commit is in there; if not, *ret_lost is one that is not. */
 bool wal_holds_all_acked(const struct world *world, struct wal holder, struct wal *ret_lost);

@@ -2,15 +2,15 @@
  * stream.c - replication connections: attaching, WAL one way, replies the other, and who releases a waiting commit.
  *
  * A walsender releases waiters by its own copy of the synchronous settings (5.6). A diverged standby is noticed only
- * after it has told its position (R6). A receiver outlives its settings while replay is held up (R4). Connections over a
- * cut link live on until a timeout; what was under way arrives when the link comes back.
+ * after it has told its position (R6). A receiver outlives its settings while replay is held up (R4). Connections over
+ * a cut link live on until a timeout; what was under way arrives when the link comes back.
  */
 #include "world.h"
 
-#define RETRY_US (100 * MS)    /* wal_retrieve_retry_interval */
-#define SILENCE_US (10 * SEC)  /* wal_sender_timeout, wal_receiver_timeout */
-#define TRANSMIT_US (60 * MS)  /* TCP tries again */
-#define STREAMING_BYTES 4096   /* no further behind: "streaming" instead of "catchup" */
+#define RETRY_US (100 * MS)   /* wal_retrieve_retry_interval */
+#define SILENCE_US (10 * SEC) /* wal_sender_timeout, wal_receiver_timeout */
+#define TRANSMIT_US (60 * MS) /* TCP tries again */
+#define STREAMING_BYTES 4096  /* no further behind: "streaming" instead of "catchup" */
 
 static struct sender *sender_of(struct server *server, uint64_t connection)
 {
@@ -134,9 +134,13 @@ static struct sender *new_sender(struct host *upstream, struct host *host)
         return NULL;
     struct sender *sender = &server->senders[at];
     *sender = (struct sender){
-        .used = true, .connection = ++world->connections, .to = host->index,
-        .pid = (int32_t)world->connections + 1000, .started_us = world->now_us + upstream->wall_offset_us,
-        .heard_us = world->now_us, .view = server->sync,
+        .used = true,
+        .connection = ++world->connections,
+        .to = host->index,
+        .pid = (int32_t)world->connections + 1000,
+        .started_us = world->now_us + upstream->wall_offset_us,
+        .heard_us = world->now_us,
+        .view = server->sync,
     };
     (void)text_copy(sender->slot, sizeof sender->slot, host->server.slot);
     return sender;
@@ -170,7 +174,10 @@ static void connect_to(struct host *host, struct host *upstream)
         return;
     }
     server->receiver = (struct receiver){
-        .running = true, .connection = sender->connection, .from = upstream->index, .heard_us = world->now_us,
+        .running = true,
+        .connection = sender->connection,
+        .from = upstream->index,
+        .heard_us = world->now_us,
         .changed_us = clock_of(host),
     };
     server->received = true;

@@ -14,22 +14,38 @@ static const struct {
     enum scope scope;
     void (*run)(struct host *host, const struct moment *moment);
 } kinds[AT_KIND_COUNT] = {
-    [AT_TIMER] = { SCOPE_DAEMON, host_moment },       [AT_MESSAGE] = { SCOPE_DAEMON, net_arrived },
-    [AT_PROPOSED] = { SCOPE_DAEMON, host_moment },    [AT_LOOK] = { SCOPE_DAEMON, host_moment },
-    [AT_LOOKED] = { SCOPE_DAEMON, host_moment },      [AT_ACTED] = { SCOPE_DAEMON, host_moment },
-    [AT_GUARD_TOLD] = { SCOPE_DAEMON, host_moment },  [AT_RAFT] = { SCOPE_DAEMON, net_arrived },
-    [AT_ELECTION] = { SCOPE_DAEMON, raft_moment },    [AT_HEARTBEAT] = { SCOPE_DAEMON, raft_moment },
-    [AT_DURABLE] = { SCOPE_DAEMON, raft_moment },     [AT_ACT] = { SCOPE_HOST, act_step },
-    [AT_STARTED] = { SCOPE_HOST, server_started },    [AT_STOPPING] = { SCOPE_HOST, server_stopping },
-    [AT_PROMOTED] = { SCOPE_HOST, server_promoted },  [AT_ATTACH] = { SCOPE_HOST, stream_attach },
-    [AT_REPLAYED] = { SCOPE_HOST, server_replayed },  [AT_WAL] = { SCOPE_HOST, stream_wal },
-    [AT_ACK] = { SCOPE_HOST, stream_ack },            [AT_SENDERS] = { SCOPE_HOST, stream_senders },
-    [AT_RECEIVER] = { SCOPE_HOST, stream_receiver },  [AT_HANGUP] = { SCOPE_HOST, stream_hangup },
-    [AT_RECONNECT] = { SCOPE_HOST, stream_reconnect }, [AT_VIEW] = { SCOPE_HOST, stream_view },
-    [AT_DEFINED] = { SCOPE_HOST, server_defined },    [AT_CLIENT] = { SCOPE_HOST, server_client },
-    [AT_GUARD] = { SCOPE_HOST, guard_moment },        [AT_GUARD_KILL] = { SCOPE_HOST, guard_moment },
-    [AT_DAEMON] = { SCOPE_HOST, host_moment },        [AT_POWER] = { SCOPE_WORLD, host_moment },
-    [AT_OPERATOR] = { SCOPE_WORLD, NULL },            [AT_FAULT] = { SCOPE_WORLD, NULL },
+    [AT_TIMER] = { SCOPE_DAEMON, host_moment },
+    [AT_MESSAGE] = { SCOPE_DAEMON, net_arrived },
+    [AT_PROPOSED] = { SCOPE_DAEMON, host_moment },
+    [AT_LOOK] = { SCOPE_DAEMON, host_moment },
+    [AT_LOOKED] = { SCOPE_DAEMON, host_moment },
+    [AT_ACTED] = { SCOPE_DAEMON, host_moment },
+    [AT_GUARD_TOLD] = { SCOPE_DAEMON, host_moment },
+    [AT_RAFT] = { SCOPE_DAEMON, net_arrived },
+    [AT_ELECTION] = { SCOPE_DAEMON, raft_moment },
+    [AT_HEARTBEAT] = { SCOPE_DAEMON, raft_moment },
+    [AT_DURABLE] = { SCOPE_DAEMON, raft_moment },
+    [AT_ACT] = { SCOPE_HOST, act_step },
+    [AT_STARTED] = { SCOPE_HOST, server_started },
+    [AT_STOPPING] = { SCOPE_HOST, server_stopping },
+    [AT_PROMOTED] = { SCOPE_HOST, server_promoted },
+    [AT_ATTACH] = { SCOPE_HOST, stream_attach },
+    [AT_REPLAYED] = { SCOPE_HOST, server_replayed },
+    [AT_WAL] = { SCOPE_HOST, stream_wal },
+    [AT_ACK] = { SCOPE_HOST, stream_ack },
+    [AT_SENDERS] = { SCOPE_HOST, stream_senders },
+    [AT_RECEIVER] = { SCOPE_HOST, stream_receiver },
+    [AT_HANGUP] = { SCOPE_HOST, stream_hangup },
+    [AT_RECONNECT] = { SCOPE_HOST, stream_reconnect },
+    [AT_VIEW] = { SCOPE_HOST, stream_view },
+    [AT_DEFINED] = { SCOPE_HOST, server_defined },
+    [AT_CLIENT] = { SCOPE_HOST, server_client },
+    [AT_GUARD] = { SCOPE_HOST, guard_moment },
+    [AT_GUARD_KILL] = { SCOPE_HOST, guard_moment },
+    [AT_DAEMON] = { SCOPE_HOST, host_moment },
+    [AT_POWER] = { SCOPE_WORLD, host_moment },
+    [AT_OPERATOR] = { SCOPE_WORLD, NULL },
+    [AT_FAULT] = { SCOPE_WORLD, NULL },
     [AT_HEAL] = { SCOPE_WORLD, NULL },
 };
 
@@ -83,9 +99,13 @@ void world_put(struct host *host, enum moment_kind kind, int64_t after_us, uint6
     if (kind == AT_MESSAGE || kind == AT_RAFT)
         life = 0;
     agenda_put(&host->world->agenda, (struct moment){
-        .at_us = host->world->now_us + (after_us > 0 ? after_us : 0),
-        .a = a, .b = b, .life = life, .kind = (uint16_t)kind, .host = (uint16_t)host->index,
-    });
+                                         .at_us = host->world->now_us + (after_us > 0 ? after_us : 0),
+                                         .a = a,
+                                         .b = b,
+                                         .life = life,
+                                         .kind = (uint16_t)kind,
+                                         .host = (uint16_t)host->index,
+                                     });
 }
 
 struct host *world_host(struct world *world, int32_t node_id)

@@ -1,6 +1,6 @@
 /*
- * world.h - everything around the managers under test: hosts with clocks, processes and power, the network between them,
- * and chance. Virtual time, one seed, one run.
+ * world.h - everything around the managers under test: hosts with clocks, processes and power, the network between
+ * them, and chance. Virtual time, one seed, one run.
  */
 #ifndef RAFTMGR_SIM_WORLD_H
 #define RAFTMGR_SIM_WORLD_H
@@ -40,7 +40,7 @@ struct profile {
 struct guard_fake {
     bool alive, told_alive, standby_wanted, stopping;
     enum guard_wish mode;
-    int64_t kill_at_us; /* as ordered, host's clock */
+    int64_t kill_at_us;  /* as ordered, host's clock */
     int64_t deadline_us; /* INT64_MAX: nothing to stop */
     uint32_t life;
 };
@@ -67,11 +67,11 @@ struct host {
     bool up, daemon_up, joined;
     uint32_t boot, life;
     int64_t frozen_until_us, paused_until_us, slow_disk_until_us;
-    uint64_t wiped_raft_id; /* of the member that it was before it was wiped */
-    uint64_t start_no; /* on disk */
+    uint64_t wiped_raft_id;        /* of the member that it was before it was wiped */
+    uint64_t start_no;             /* on disk */
     struct directory_id directory; /* on disk, as the daemon saved it */
-    int64_t timer_at_us; /* true time of the timer under way; 0: none */
-    int64_t wake_at_us;  /* when the manager wants to be cranked */
+    int64_t timer_at_us;           /* true time of the timer under way; 0: none */
+    int64_t wake_at_us;            /* when the manager wants to be cranked */
     bool cranking;
     bool looking, look_again;
     struct pg_seen seen;
