@@ -1,6 +1,8 @@
 /* lease.c - all lease arithmetic. The argument stands in lease.h. */
 #include "core/lease.h"
 
+#define FIRST_AGAIN_US 15000 /* between rounds while no majority has granted one yet */
+
 void lease_voter_init(struct lease_voter *voter, int64_t now_us)
 {
     *voter = (struct lease_voter){ .start_us = now_us };
@@ -128,7 +130,9 @@ int64_t lease_due_us(const struct lease_holder *holder, const struct cluster *cl
     int64_t sign_us = (int64_t)cluster->policy.failure_timeout_ms * 1000 / LEASE_SIGNS;
     every_us = sign_us < every_us ? sign_us : every_us;
     bool complete = holder->grant_count > 0 && by_majority(holder, cluster);
-    return holder->sent_us + (complete ? every_us : every_us / 4);
+    /* The first lease under a token is what a promotion waits for, and voters may apply the election a moment later. */
+    int64_t again_us = holder->end_us == 0 && every_us / 4 > FIRST_AGAIN_US ? FIRST_AGAIN_US : every_us / 4;
+    return holder->sent_us + (complete ? every_us : again_us);
 }
 
 int64_t lease_kill_at_us(const struct lease_holder *holder, const struct cluster *cluster)
