@@ -106,7 +106,14 @@ static void join_log(struct host *host, uint64_t raft_id)
 
 void group_join(struct host *host, uint64_t raft_id)
 {
+    struct world *world = host->world;
+
     join_log(host, raft_id);
+    /* The host may have had another server before, with another log. */
+    for (uint32_t i = 0; i < world->profile.hosts; i++) {
+        world->hosts[i].raft.match[host->index] = 0;
+        world->hosts[i].raft.next[host->index] = world->hosts[i].raft.last + 1;
+    }
 }
 
 void group_bootstrap(struct host *host, uint64_t raft_id)
@@ -430,12 +437,6 @@ static void propose_role(struct host *host, uint64_t raft_id, enum raft_role rol
             servers.count++;
         servers.of[at].raft_id = raft_id;
         servers.of[at].role = role;
-        const struct host *one = world_host_by_raft(host->world, raft_id);
-        /* The host may have had another server before, with another log. */
-        if (one && log_role(host, raft_id) == RAFT_ROLE_NONE) {
-            host->raft.match[one->index] = 0;
-            host->raft.next[one->index] = host->raft.last + 1;
-        }
     }
     group_propose(host, ENTRY_SERVERS, (const uint8_t *)&servers, sizeof servers, 0);
     host->raft.change_index = host->raft.last;
