@@ -42,6 +42,7 @@ int64_t lease_voter_over_at(const struct lease_voter *voter, const struct cluste
 struct lease_holder {
     struct token token; /* 0: holds and asks for nothing */
     uint64_t round;
+    uint32_t tries;          /* rounds under this token */
     int64_t sent_us;         /* of the open round */
     int64_t length_us;       /* of the open round */
     uint64_t config_version; /* voters that the open round is counted by */
