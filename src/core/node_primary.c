@@ -66,10 +66,14 @@ static void elected_promoted(struct node_turn *turn)
         node_kill(turn, WHY_ELECTED_FAILED);
         return;
     }
-    if (!node_lease_valid(turn)) {
+    /* With the guard, or in its place where it has just died. */
+    int64_t kill_at_us = lease_kill_at_us(&turn->view->lease, turn->cluster);
+    if (!node_lease_valid(turn) || turn->now_us >= kill_at_us) {
         node_kill(turn, WHY_PRIMARY_NO_LEASE);
         return;
     }
+    if (kill_at_us < turn->plan->wake_at_us)
+        turn->plan->wake_at_us = kill_at_us;
     struct command *command = node_propose(turn, COMMAND_PROMOTED);
     command->timeline = pg->timeline;
     command->lsn = pg->history.count ? pg->history.rows[pg->history.count - 1].end : pg->end;
@@ -186,7 +190,7 @@ static void keep_primary(struct node_turn *turn)
         (void)node_want(turn, ACT_CHECKPOINT, CHECKPOINT_TIMEOUT_US, &conf);
         node_because(turn, WHY_PRIMARY_CHECKPOINT, NULL);
     } else if (!node_keep_slots(turn, WHY_PRIMARY_SLOTS)) {
-        turn->plan->look = view->sync.settled != conf.demand_version;
+        turn->plan->look = view->sync.settled != conf.demand_version || view->stray.pid != 0;
         node_because(turn, WHY_PRIMARY, NULL);
     }
 }
@@ -238,6 +242,11 @@ static void primary_down(struct node_turn *turn)
     const struct node_view *view = turn->view;
     struct pg_conf conf;
 
+    if (view->acting == ACT_START_PRIMARY) {
+        /* Under way, or ended and not looked at since: what came of it is not known yet, and is no trouble. */
+        node_because(turn, WHY_PRIMARY_RESTART, NULL);
+        return;
+    }
     turn->plan->trouble = view->stop_watched ? TROUBLE_STOPPED : TROUBLE_DOWN;
     if (turn->cluster->primary.permitted_at <= view->stopped_at) {
         if (view->acting == ACT_NONE)

@@ -449,6 +449,8 @@ void manager_seen(struct manager *manager, const struct pg_seen *seen, int64_t n
     /* An action is over when its effect is seen: a look from before its end would have it done again, or undone. */
     if (manager->acted_at_us != 0 && seen->at_us >= manager->acted_at_us) {
         manager->acted_at_us = 0;
+        /* It may have run and died unseen: what permitted this start permits no other. */
+        ran = ran || node->acting == ACT_START_PRIMARY;
         node->acting = ACT_NONE;
         node->acting_cancelled = false;
     } else if (manager->acted_at_us != 0) {
@@ -507,9 +509,6 @@ static void action_done(struct manager *manager, const struct pg_result *result,
         break;
     case ACT_START_PRIMARY:
         node->in_place = result->code == 0;
-        /* It may have run and died unseen: what permitted this start permits no other. */
-        node->stopped_at = manager->cluster.version;
-        node->stop_watched = true;
         break;
     case ACT_CONFIGURE:
         /* A server that somebody else started cannot be closed to everybody but the agent. */
