@@ -7,7 +7,9 @@
 #include "daemon/daemon.h"
 
 #include "base/clock.h"
+#include "guard/instance.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -62,6 +64,12 @@ static void guard_gone(uv_poll_t *poll, int status, int events)
     (void)status;
     (void)events;
     uv_poll_stop(poll);
+    /* It died while it was stopping PostgreSQL: that does not wait until another has started. */
+    AUTO(instance) instance = { 0 };
+    const struct node_view *node = &daemon->manager.node;
+    if (node->guard_mode == WISH_PRIMARY && node->guard_kill_at_us <= clock_boot_us() &&
+        instance_open(&instance, daemon->settings.data_directory, &err) == 0)
+        (void)instance_signal(&instance, INSTANCE_ALL, SIGKILL, NULL, &err);
     manager_guard(&daemon->manager, false, daemon->manager.node.guard_mode, daemon->manager.node.guard_kill_at_us,
                   clock_boot_us());
     if (attach(daemon, &err) < 0)
