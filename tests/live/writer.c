@@ -263,11 +263,12 @@ static bool finish_row(struct writer *writer, struct host *host, int64_t deadlin
     return ok && host->conn;
 }
 
-/* One visit of a host: true when it takes rows now and has none in flight. */
+/* One visit of a host: true when it takes rows now and has none in flight. A host that owes an answer had its time when
+ * the row was sent: it is only looked at whether the answer has come. */
 static bool visit(struct writer *writer, struct host *host)
 {
     if (host->conn && host->in_flight)
-        return finish_row(writer, host, now_us() + writer->limit_us);
+        return finish_row(writer, host, now_us());
     if (!host->conn && !connect_host(writer, host))
         return false;
     return writer->pinned ? takes_writes(writer, host) : true;
