@@ -32,10 +32,25 @@ const struct member *cluster_member_by_directory(const struct cluster *cluster, 
     return NULL;
 }
 
+static char lower(char letter)
+{
+    return letter >= 'A' && letter <= 'Z' ? (char)(letter - 'A' + 'a') : letter;
+}
+
+/* As PostgreSQL compares synchronous_standby_names with application_name: names are ASCII, its case does not count. */
+static bool name_is(const char *left, const char *right)
+{
+    while (*left && lower(*left) == lower(*right)) {
+        left++;
+        right++;
+    }
+    return lower(*left) == lower(*right);
+}
+
 const struct member *cluster_member_by_name(const struct cluster *cluster, const char *name)
 {
     for (uint32_t i = 0; i < cluster->member_count; i++)
-        if (strcmp(cluster->members[i].name, name) == 0)
+        if (name_is(cluster->members[i].name, name))
             return &cluster->members[i];
     return NULL;
 }

@@ -168,7 +168,10 @@ enum apply_result {
  */
 enum apply_result cluster_apply(struct cluster *cluster, const struct command *command, char *ret_reason);
 
-/* Members by their numbers; NULL when there is none. */
+/*
+ * Members by their numbers or name; NULL when there is none. Case does not tell names apart: PostgreSQL, which counts
+ * acknowledgements by application_name, does not heed it (R7).
+ */
 const struct member *cluster_member(const struct cluster *cluster, int32_t node_id);
 const struct member *cluster_member_by_raft(const struct cluster *cluster, uint64_t raft_id);
 const struct member *cluster_member_by_directory(const struct cluster *cluster, struct directory_id directory);

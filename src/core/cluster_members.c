@@ -100,7 +100,8 @@ static enum apply_result join_refused(const struct cluster *cluster, const struc
                             "): clone it from this cluster",
                             command->system_identifier, cluster->system_identifier);
     if (namesake && namesake->node_id != wanted->node_id)
-        return rules_refuse(reason, "the name '%s' belongs to node %d", wanted->name, namesake->node_id);
+        return rules_refuse(reason, "node %d has the name '%s' already; case does not tell names apart",
+                            namesake->node_id, namesake->name);
     if (!same && cluster->member_count >= MEMBERS_MAX)
         return rules_refuse(reason, "the cluster has its %d members", MEMBERS_MAX);
     if (!same || (same->start_no == 0 && !same->voter))

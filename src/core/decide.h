@@ -54,6 +54,8 @@ struct node_view {
     uint32_t failed_count;       /* in a row */
     struct token promote_failed; /* the promotion under this token failed: do not try again */
     struct sync_progress sync;
+    struct connection_id stray;      /* sync_stray() of the newest look; pid 0: none */
+    bool stray_again;                /* and of the look before */
     int64_t slots_at_us;             /* last time slots were brought in line; 0: never */
     uint64_t slots_for;              /* node_slots() they were made for */
     uint64_t checkpointed_for;       /* operation.at of the switchover whose checkpoint is done */

@@ -19,6 +19,12 @@ enum pg_state {
     PG_PRIMARY,  /* runs read-write */
 };
 
+/* A connection of the server's: a pid alone may have become another's. */
+struct connection_id {
+    int32_t pid;        /* 0: none */
+    int64_t started_us; /* backend_start, microseconds of the server's clock */
+};
+
 /* A walsender, as pg_stat_replication shows it. */
 struct walsender_seen {
     char name[NAME_SIZE]; /* application_name */
@@ -30,6 +36,7 @@ struct walsender_seen {
     struct lsn replayed; /* replay_lsn */
     int64_t replied_us;  /* reply_time, the standby's clock: only compared for change */
     int64_t lag_us;      /* replay_lag, 0 when unknown or none */
+    int32_t slot_node;   /* the node whose slot it holds; -1: no node's, 0: not known */
 };
 
 /* What the settings file that raftmgr owns in the data directory says. Written whole, durably, by rename. */
@@ -96,7 +103,7 @@ enum act_kind {
     ACT_PROMOTE,       /* placeholders for unknown timelines below `timeline`, reload, promote, check the number */
     ACT_REWIND,     /* save the diverged tail, pg_rewind from `source_conninfo`, leave it stopped with standby.signal */
     ACT_CLONE,      /* pg_basebackup from `source_conninfo` into an empty or set-aside directory, leave it stopped */
-    ACT_SLOTS,      /* make the slots of `slots` that are not there */
+    ACT_SLOTS,      /* make the slots of `slots` that are not there; end the connection `stray` */
     ACT_CHECKPOINT, /* CHECKPOINT */
 };
 
@@ -111,6 +118,7 @@ struct pg_action {
     char source_conninfo[CONNINFO_SIZE]; /* REWIND, CLONE: the primary */
     uint32_t slot_count;
     char slots[MEMBERS_MAX][NAME_SIZE];
+    struct connection_id stray; /* SLOTS: a walsender to be ended; pid 0: none */
 };
 
 struct pg_result {

@@ -110,10 +110,12 @@ bool node_keep_slots(struct node_turn *turn, enum why why)
 {
     const struct node_view *view = turn->view;
 
-    if (view->slots_at_us != 0 && view->slots_for == node_slots(turn->cluster, view->node_id) &&
+    if (!view->stray_again && view->slots_at_us != 0 && view->slots_for == node_slots(turn->cluster, view->node_id) &&
         turn->now_us - view->slots_at_us < SLOTS_EVERY_US)
         return false;
     struct pg_action *action = node_want(turn, ACT_SLOTS, START_TIMEOUT_US, NULL);
+    if (view->stray_again)
+        action->stray = view->stray;
     for (uint32_t i = 0; i < turn->cluster->member_count; i++) {
         const struct member *member = &turn->cluster->members[i];
         if (member->kind == NODE_DATA && member->node_id != view->node_id)

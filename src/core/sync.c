@@ -82,6 +82,22 @@ static const struct member *walsender_member(const struct cluster *cluster, cons
     return cluster_member_by_name(cluster, walsender->name);
 }
 
+bool sync_is_own(const struct member *member, const struct walsender_seen *walsender)
+{
+    return walsender->slot_node == 0 || walsender->slot_node == member->node_id;
+}
+
+const struct walsender_seen *sync_stray(const struct cluster *cluster, const struct pg_seen *seen)
+{
+    for (uint32_t i = 0; seen->state == PG_PRIMARY && i < seen->walsender_count; i++) {
+        const struct walsender_seen *walsender = &seen->walsenders[i];
+        const struct member *member = walsender_member(cluster, walsender);
+        if (member && walsender->synchronous && walsender->streaming && !sync_is_own(member, walsender))
+            return walsender;
+    }
+    return NULL;
+}
+
 /* How many new replies this walsender has sent since a new connection saw the settings; counts this look in. */
 static uint32_t replies_of(struct sync_progress *progress, const struct walsender_seen *walsender)
 {
@@ -149,12 +165,15 @@ static uint32_t flushed_by(const struct cluster *cluster, const struct demand *d
     uint32_t count = 0;
 
     for (uint32_t i = 0; i < seen->walsender_count; i++) {
-        const struct member *member = walsender_member(cluster, &seen->walsenders[i]);
+        const struct walsender_seen *walsender = &seen->walsenders[i];
+        const struct member *member = walsender_member(cluster, walsender);
+        if (!member || !sync_is_own(member, walsender))
+            continue;
         bool first = true;
         for (uint32_t j = 0; j < i; j++)
-            first = first && walsender_member(cluster, &seen->walsenders[j]) != member;
-        count += member && first && demand_names(demand, member->directory) &&
-                 lsn_cmp(seen->walsenders[i].flushed, position) >= 0;
+            first = first && (walsender_member(cluster, &seen->walsenders[j]) != member ||
+                              !sync_is_own(member, &seen->walsenders[j]));
+        count += first && demand_names(demand, member->directory) && lsn_cmp(walsender->flushed, position) >= 0;
     }
     return count;
 }

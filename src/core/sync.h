@@ -38,6 +38,14 @@ struct sync_progress {
 /* Takes one look at the primary in. `settled` moves to the newest version when all of step 3 has been seen. */
 void sync_observe(struct sync_progress *progress, const struct cluster *cluster, const struct pg_seen *seen);
 
+/* Is this walsender, which goes by the member's name, the member's? It holds its slot, which admits one connection. */
+bool sync_is_own(const struct member *member, const struct walsender_seen *walsender);
+/*
+ * A connection that PostgreSQL counts as a member's, by its name, and that does not hold the member's slot: it would
+ * acknowledge what the member lacks, or count twice (R7). NULL: none. Borrowed from *seen.
+ */
+const struct walsender_seen *sync_stray(const struct cluster *cluster, const struct pg_seen *seen);
+
 /* The settings that a server under this state must have: the newest demand's {S, k} as names, for this node. */
 void sync_conf(const struct cluster *cluster, int32_t self_node_id, struct pg_conf *conf);
 

@@ -1,6 +1,6 @@
 /*
  * manager.c - the crank: observe, decide, perform. What happens is noted by the functions at the end of the file;
- * manager_crank() alone decides and acts. Reports and messages: manager_report.c.
+ * manager_crank() alone decides and acts. Reports and messages: manager_report.c; who streams: manager_walsenders.c.
  */
 #include "daemon/manager_parts.h"
 
@@ -424,21 +424,6 @@ static bool is_running(enum pg_state state)
     return state == PG_STARTING || state == PG_STANDBY || state == PG_PRIMARY;
 }
 
-static void note_replies(struct manager *manager, const struct pg_seen *seen, int64_t now_us)
-{
-    for (uint32_t i = 0; i < MEMBERS_MAX; i++) {
-        const struct walsender_seen *walsender = &seen->walsenders[i];
-        if (i >= seen->walsender_count) {
-            manager->replies[i].pid = 0;
-        } else if (manager->replies[i].pid != walsender->pid ||
-                   manager->replies[i].replied_us != walsender->replied_us) {
-            manager->replies[i].pid = walsender->pid;
-            manager->replies[i].replied_us = walsender->replied_us;
-            manager->replies[i].at_us = now_us;
-        }
-    }
-}
-
 void manager_seen(struct manager *manager, const struct pg_seen *seen, int64_t now_us)
 {
     struct node_view *node = &manager->node;
@@ -469,7 +454,7 @@ void manager_seen(struct manager *manager, const struct pg_seen *seen, int64_t n
         node->running_since_us = 0;
     if (!runs || anew || seen->state != PG_PRIMARY)
         node->sync = (struct sync_progress){ 0 };
-    note_replies(manager, seen, now_us);
+    manager_note_walsenders(manager, seen, now_us);
     if (seen->state == PG_STANDBY)
         node->pg_started_standby = true;
     else if (!runs || anew)

@@ -8,6 +8,7 @@
 #define RAFTMGR_MANAGER_H
 
 #include "base/err.h"
+#include "core/codec.h"
 #include "daemon/ports.h"
 
 struct manager_config {
@@ -33,8 +34,9 @@ struct manager {
     struct manager_heard heard[MEMBERS_MAX];
     struct node_plan node_plan; /* the newest plans: for status */
     struct lead_plan lead_plan;
-    struct report report;   /* the newest own report */
-    struct report reported; /* what changes are told from: the newest one sent, without its moving figures */
+    struct report report;                /* the newest own report */
+    uint8_t reported[MESSAGE_BYTES_MAX]; /* what changes are told from: the newest one sent, less its moving figures */
+    size_t reported_length;
     int64_t reported_at_us;
     struct token acting_token;    /* under which the running action was begun */
     uint64_t acting_slots;        /* the slots that it makes, where it makes slots */

@@ -5,7 +5,6 @@
 #include "daemon/manager_parts.h"
 
 #define REPORTS_PER_TIMEOUT 8
-#define REPLY_PATIENCE_US 2500000 /* standbys reply every second (wal_receiver_status_interval) */
 
 /* -- taking in ---------------------------------------------------------------------------------------------------- */
 
@@ -202,19 +201,6 @@ void manager_link_leader(struct manager *manager, int64_t now_us)
 
 /* -- telling ------------------------------------------------------------------------------------------------------ */
 
-/* A walsender whose standby is gone says "streaming" until wal_sender_timeout; its replies tell sooner. */
-static bool replies(const struct manager *manager, int32_t pid, int64_t now_us)
-{
-    int64_t patience_us = (int64_t)manager->cluster.policy.failure_timeout_ms * 1000;
-
-    if (patience_us < REPLY_PATIENCE_US)
-        patience_us = REPLY_PATIENCE_US;
-    for (uint32_t i = 0; i < MEMBERS_MAX; i++)
-        if (manager->replies[i].pid == pid)
-            return now_us - manager->replies[i].at_us <= patience_us;
-    return true;
-}
-
 static void report_postgres(struct manager *manager, struct report *report, int64_t now_us)
 {
     const struct pg_seen *pg = &manager->node.pg;
@@ -239,17 +225,7 @@ static void report_postgres(struct manager *manager, struct report *report, int6
     report->lagging = node_lags(cluster, pg);
     report->following = pg->conf_present && pg->conf.upstream == cluster->primary.node_id &&
                         token_is(pg->conf.token, cluster->primary.token);
-    for (uint32_t i = 0; pg->state == PG_PRIMARY && i < pg->walsender_count; i++) {
-        const struct member *member = cluster_member_by_name(cluster, pg->walsenders[i].name);
-        if (!member || report->walsender_count >= MEMBERS_MAX)
-            continue;
-        report->walsenders[report->walsender_count].node_id = member->node_id;
-        report->walsenders[report->walsender_count].streaming =
-            pg->walsenders[i].streaming && replies(manager, pg->walsenders[i].pid, now_us);
-        report->walsenders[report->walsender_count].synchronous = pg->walsenders[i].synchronous;
-        report->walsenders[report->walsender_count].flushed = pg->walsenders[i].flushed;
-        report->walsender_count++;
-    }
+    manager_report_walsenders(manager, report, now_us);
 }
 
 void manager_build_report(struct manager *manager, int64_t now_us)
@@ -290,7 +266,11 @@ void manager_build_report(struct manager *manager, int64_t now_us)
     (void)text_copy(report->waiting, sizeof report->waiting,
                     manager->node_plan.waiting[0] ? manager->node_plan.waiting : why_text(manager->node_plan.why));
     (void)text_copy(report->problem, sizeof report->problem, problem);
-    if (!problem[0] && node->pg.pending_restart[0])
+    if (!problem[0] && node->stray_again)
+        (void)snprintf(report->problem, sizeof report->problem,
+                       "process %" PRId32 " streams under a member's name and not through its slot: it is ended",
+                       node->stray.pid);
+    else if (!problem[0] && node->pg.pending_restart[0])
         (void)snprintf(report->problem, sizeof report->problem, "needs a restart of PostgreSQL: %.200s",
                        node->pg.pending_restart);
 }
@@ -298,7 +278,7 @@ void manager_build_report(struct manager *manager, int64_t now_us)
 /* The parts of a report whose change somebody may be waiting for. */
 static void essence(const struct report *report, struct report *ret_essence)
 {
-    memcpy(ret_essence, report, sizeof *ret_essence);
+    *ret_essence = *report;
     ret_essence->lease_left_us = 0;
     ret_essence->primary_lsn = (struct lsn){ 0 };
     ret_essence->primary_seen_us = 0;
@@ -316,19 +296,23 @@ int64_t manager_send_report(struct manager *manager, int64_t now_us)
     const struct cluster *cluster = &manager->cluster;
     int64_t every_us = (int64_t)cluster->policy.failure_timeout_ms * 1000 / REPORTS_PER_TIMEOUT;
     struct message message = { .kind = MESSAGE_REPORT };
-    struct report now;
+    AUTO(buf) now = { 0 };
 
     if (cluster->cluster_id == 0)
         return now_us + 1000000;
     manager_build_report(manager, now_us);
-    essence(&manager->report, &now);
+    essence(&manager->report, &message.report);
     /* During a switchover the target's end of WAL is what everybody waits for. */
     if (cluster->operation.kind == OPERATION_SWITCHOVER)
-        now.end = manager->report.end;
-    bool changed = memcmp(&now, &manager->reported, sizeof now) != 0;
+        message.report.end = manager->report.end;
+    buf_init(&now, sizeof manager->reported);
+    message_encode(&message, &now);
+    assert(!now.failed);
+    bool changed = now.length != manager->reported_length || memcmp(now.bytes, manager->reported, now.length) != 0;
     if (!changed && now_us < manager->reported_at_us + every_us)
         return manager->reported_at_us + every_us;
-    memcpy(&manager->reported, &now, sizeof now);
+    memcpy(manager->reported, now.bytes, now.length);
+    manager->reported_length = now.length;
     manager->reported_at_us = now_us;
     message.report = manager->report;
     for (uint32_t i = 0; i < cluster->member_count; i++)

@@ -3,12 +3,15 @@
  *
  * The order matters in one place: that startup waits for WAL is read before the positions. What it had replayed when it
  * began to wait can only be less than or equal to what is read later, never more.
+ *
+ * Walsenders come in the order in which they matter, so that strangers, however many, cannot crowd out a member's.
  */
 #include "pg/look.h"
 
 #include <stdlib.h>
 
 #define US "* 1000000)::bigint"
+#define SLOT_PATTERN "^repmgr_slot_[0-9]+$"
 
 #define LOOK_SQL                                                                                                       \
     "SELECT CASE WHEN r THEN (SELECT concat_ws(' ', pid, wait_event) FROM pg_stat_get_activity(NULL)"                  \
@@ -27,8 +30,9 @@
     ", (SELECT string_agg(concat_ws(E'\\t', application_name, pid, coalesce((extract(epoch FROM backend_start) " US    \
     ", 0), (state = 'streaming')::int, coalesce(sync_priority, 0), coalesce(flush_lsn - '0/0', 0)"                     \
     ", coalesce(replay_lsn - '0/0', 0), coalesce((extract(epoch FROM reply_time) " US ", 0)"                           \
-    ", coalesce((extract(epoch FROM replay_lag) " US ", 0)), E'\\n' ORDER BY application_name, pid)"                   \
-    " FROM pg_stat_replication WHERE state IS NOT NULL)"
+    ", coalesce((extract(epoch FROM replay_lag) " US ", 0), coalesce(slot_name, '-')), E'\\n'"                         \
+    " ORDER BY coalesce(sync_priority, 0) = 0, coalesce(slot_name, '') !~ '" SLOT_PATTERN "', application_name, pid)"  \
+    " FROM pg_stat_replication LEFT JOIN pg_replication_slots ON active_pid = pid WHERE state IS NOT NULL)"
 #define LOOK_PENDING "SELECT string_agg(name, ' ' ORDER BY name) FROM pg_settings WHERE pending_restart"
 #define LOOK_FROM " FROM pg_is_in_recovery() AS r"
 
@@ -90,6 +94,18 @@ static uint64_t number(const char **at)
     return strtoull(text, NULL, 10);
 }
 
+/* "repmgr_slot_<node id>" is a node's; "-" stands for none. */
+static int32_t slot_node(const char **at)
+{
+    char slot[NAME_SIZE];
+    int32_t node_id;
+    int length = 0;
+
+    if (!field(at, slot, sizeof slot))
+        return 0;
+    return sscanf(slot, "repmgr_slot_%" SCNd32 "%n", &node_id, &length) == 1 && !slot[length] ? node_id : -1;
+}
+
 uint32_t look_walsenders(const char *text, struct walsender_seen *ret, uint32_t max)
 {
     uint32_t count = 0;
@@ -106,6 +122,7 @@ uint32_t look_walsenders(const char *text, struct walsender_seen *ret, uint32_t 
         seen->replayed.at = number(&text);
         seen->replied_us = (int64_t)number(&text);
         seen->lag_us = (int64_t)number(&text);
+        seen->slot_node = slot_node(&text);
         text += strcspn(text, "\n");
         text += *text == '\n';
     }

@@ -3,6 +3,7 @@
  *
  * They are named repmgr_slot_<node id>, as repmgr does. On a standby they wait for its promotion, and are moved
  * along with replay. None is dropped here: one that is not listed may be a clone's whose node joins in a moment.
+ * A walsender that goes by a member's name without its slot is ended here too.
  */
 #include <stdlib.h>
 
@@ -23,12 +24,31 @@ static void fail(struct pg *pg, enum err_code code, const char *text)
     act_finish(pg, err_set(&err, code, "slots: %s", text), &err);
 }
 
-static void answered(struct pg *pg, const struct conn_answer *answer)
+static void ended(struct pg *pg, const struct conn_answer *answer)
 {
     if (answer->problem[0])
         fail(pg, ERR_DB_QUERY, answer->problem);
     else
         act_done(pg);
+}
+
+/* Slots come first: whoever may not end the connection still gets them. */
+static void made(struct pg *pg, const struct conn_answer *answer)
+{
+    const struct connection_id *stray = &pg->act.what.stray;
+    char sql[256];
+
+    if (answer->problem[0]) {
+        fail(pg, ERR_DB_QUERY, answer->problem);
+    } else if (stray->pid == 0) {
+        act_done(pg);
+    } else {
+        (void)snprintf(sql, sizeof sql,
+                       "SELECT pg_terminate_backend(pid) FROM pg_stat_replication WHERE pid = %" PRId32
+                       " AND (extract(epoch FROM backend_start) * 1000000)::bigint = %" PRId64,
+                       stray->pid, stray->started_us);
+        act_query(pg, sql, ended);
+    }
 }
 
 /* 'a','b' or, for none, '' which is no slot's name. */
@@ -67,7 +87,7 @@ static void connected(struct pg *pg, const struct conn_answer *answer)
     put(&sql, "]::name[]) AS n WHERE n <> '' AND n NOT IN (SELECT slot_name FROM pg_replication_slots)" ADVANCE_SQL);
     buf_put_u8(&sql, 0);
     assert(!sql.failed);
-    act_query(pg, (const char *)sql.bytes, answered);
+    act_query(pg, (const char *)sql.bytes, made);
 }
 
 void verb_slots(struct pg *pg)

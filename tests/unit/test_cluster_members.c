@@ -149,6 +149,27 @@ static void joining_twice_is_refused(void)
     REFUSED(&cluster, join);
 }
 
+/* R7: PostgreSQL takes "NODE2" for "node2", and would count one's acknowledgement as the other's. */
+static void case_does_not_tell_names_apart(void)
+{
+    static const char *const others[] = { "NODE2", "Node2", "nodE2" };
+    struct cluster cluster;
+
+    agreed_four(&cluster, 1);
+    for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+        struct command join = agreed_join(&cluster, D);
+        (void)text_copy(join.member.name, sizeof join.member.name, others[i]);
+        REFUSED(&cluster, join);
+        CU_ASSERT(cluster_member_by_name(&cluster, others[i]) == cluster_member(&cluster, B));
+    }
+    CU_ASSERT_PTR_NULL(cluster_member_by_name(&cluster, "node"));
+    CU_ASSERT_PTR_NULL(cluster_member_by_name(&cluster, "node22"));
+    CU_ASSERT_PTR_NULL(cluster_member_by_name(&cluster, "node\x12")); /* differs from '2' in the bit that tells case */
+    struct command join = agreed_join(&cluster, D);
+    (void)text_copy(join.member.name, sizeof join.member.name, "node2b");
+    ACCEPTED(&cluster, join);
+}
+
 static void raft_ids_are_never_given_twice(void)
 {
     struct cluster cluster;
@@ -348,6 +369,7 @@ static const struct unit_test tests[] = {
     { "no proposal outlives its proposer's restart", proposals_end_with_their_proposers_life },
     { "a newcomer proposes nothing before its HELLO", newcomers_say_hello_first },
     { "a node id, a name, a system: joining twice is refused", joining_twice_is_refused },
+    { "case does not tell names apart", case_does_not_tell_names_apart },
     { "raft ids are never given out twice", raft_ids_are_never_given_twice },
     { "readmission by force begins from nothing", readmission_begins_from_nothing },
     { "the primary is not readmitted, fenced or not", the_primary_is_not_readmitted },

@@ -524,11 +524,40 @@ static void the_holder_gives_up_before_the_guard_strikes(void)
     CU_ASSERT(gave_up);
 }
 
+/* R7: a connection under a member's name is ended once two looks have shown it. */
+static void a_stray_is_ended(void)
+{
+    static struct cluster cluster;
+    static struct node_view view = { .node_id = A };
+    static struct node_plan plan;
+
+    active(&cluster);
+    look_at(&cluster, &view, &plan);
+    view.lease.token = cluster.token;
+    view.lease.end_us = NOW + 10 * SECOND;
+    view.pg.timeline = cluster.primary.timeline;
+    node_decide(&cluster, &view, NOW, &plan);
+    CU_ASSERT_FATAL(plan.action.kind == ACT_ADOPT || plan.action.kind == ACT_CONFIGURE);
+    view.pg.conf = plan.action.conf;
+    view.pg.conf_present = view.pg.conf_loaded = true;
+    view.sync.settled = cluster.demand_version;
+    node_decide(&cluster, &view, NOW, &plan);
+    CU_ASSERT(plan.action.kind == ACT_NONE && plan.why == WHY_PRIMARY && !plan.look);
+    view.stray = (struct connection_id){ .pid = 7, .started_us = 8 };
+    node_decide(&cluster, &view, NOW, &plan);
+    CU_ASSERT(plan.action.kind == ACT_NONE && plan.look);
+    view.stray_again = true;
+    node_decide(&cluster, &view, NOW, &plan);
+    CU_ASSERT(plan.action.kind == ACT_SLOTS && plan.action.slot_count > 0);
+    CU_ASSERT(plan.action.stray.pid == 7 && plan.action.stray.started_us == 8);
+}
+
 static const struct unit_test tests[] = {
     { "no plan of a member makes a second writer", no_plan_makes_a_second_writer },
     { "that walk reaches the plans that matter", the_walk_reaches_what_matters },
     { "nothing is done before HELLO is applied", nothing_is_done_before_hello },
     { "a running guard vouches for a restarted daemon", a_running_guard_vouches_for_a_restarted_daemon },
     { "the holder gives up before its guard strikes", the_holder_gives_up_before_the_guard_strikes },
+    { "a stray is ended", a_stray_is_ended },
 };
 const struct unit_suite suite_decide_node = UNIT_SUITE("decide_node", tests);

@@ -111,9 +111,10 @@ static void reads_walsenders(void)
 {
     struct walsender_seen seen[2];
 
-    uint32_t count = look_walsenders("b\t123\t1700000000000001\t1\t1\t4096\t4000\t1700000000000002\t15\n"
-                                     "a name\t124\t5\t0\t0\t0\t0\t0\t0\nthird\t1\t1\t1\t1\t1\t1\t1\t1",
-                                     seen, 2);
+    uint32_t count =
+        look_walsenders("b\t123\t1700000000000001\t1\t1\t4096\t4000\t1700000000000002\t15\trepmgr_slot_12\n"
+                        "a name\t124\t5\t0\t0\t0\t0\t0\t0\t-\nthird\t1\t1\t1\t1\t1\t1\t1\t1",
+                        seen, 2);
     CU_ASSERT_EQUAL_FATAL(count, 2);
     CU_ASSERT_STRING_EQUAL(seen[0].name, "b");
     CU_ASSERT_EQUAL(seen[0].pid, 123);
@@ -123,8 +124,12 @@ static void reads_walsenders(void)
     CU_ASSERT_EQUAL(seen[0].replayed.at, 4000);
     CU_ASSERT_EQUAL(seen[0].replied_us, 1700000000000002);
     CU_ASSERT_EQUAL(seen[0].lag_us, 15);
+    CU_ASSERT_EQUAL(seen[0].slot_node, 12);
     CU_ASSERT_STRING_EQUAL(seen[1].name, "a name");
     CU_ASSERT_FALSE(seen[1].streaming || seen[1].synchronous);
+    CU_ASSERT_EQUAL(seen[1].slot_node, -1);
+    CU_ASSERT_EQUAL(look_walsenders("b\t1\t1\t1\t1\t1\t1\t1\t1\trepmgr_slot_12x\n", seen, 2), 1);
+    CU_ASSERT_EQUAL(seen[0].slot_node, -1);
     CU_ASSERT_EQUAL(look_walsenders("", seen, 2), 0);
 }
 

@@ -482,6 +482,58 @@ static void two_connections_are_one_holder(void)
     CU_ASSERT(progress.settled == cluster.demand_version);
 }
 
+/* R7: it acknowledges what the member lacks. The member's own connection is the one through the member's slot. */
+static void who_borrows_a_name_is_a_stray(void)
+{
+    struct cluster cluster;
+    static struct pg_seen seen;
+
+    agreed_four(&cluster, 1);
+    seen = (struct pg_seen){ .state = PG_PRIMARY };
+    walsender(&seen, B, true, 400)->slot_node = B;
+    struct walsender_seen *other = walsender(&seen, B, true, 900);
+    (void)text_copy(other->name, sizeof other->name, "NODE2");
+    CU_ASSERT_PTR_NULL(sync_stray(&cluster, &seen)); /* not known which slot, if any */
+    other->slot_node = -1;
+    CU_ASSERT_PTR_EQUAL(sync_stray(&cluster, &seen), other);
+    other->slot_node = C;
+    CU_ASSERT_PTR_EQUAL(sync_stray(&cluster, &seen), other);
+    other->streaming = false; /* it has not come to its slot yet */
+    CU_ASSERT_PTR_NULL(sync_stray(&cluster, &seen));
+    other->streaming = true;
+    other->synchronous = false; /* it counts nowhere */
+    CU_ASSERT_PTR_NULL(sync_stray(&cluster, &seen));
+    other->synchronous = true;
+    (void)text_copy(other->name, sizeof other->name, "somebody");
+    CU_ASSERT_PTR_NULL(sync_stray(&cluster, &seen));
+    (void)text_copy(other->name, sizeof other->name, "node2");
+    seen.state = PG_STANDBY;
+    CU_ASSERT_PTR_NULL(sync_stray(&cluster, &seen));
+}
+
+/* What a stray has flushed is not what the member has. */
+static void a_stray_flushes_for_nobody(void)
+{
+    struct cluster cluster;
+    static struct pg_seen seen;
+    struct sync_progress progress = { 0 };
+
+    agreed_four(&cluster, 0);
+    ACCEPTED(&cluster, agreed_add(&cluster, DEMAND(1, B)));
+    seen = (struct pg_seen){ .state = PG_PRIMARY, .end = { 500 }, .conf_present = true, .conf_loaded = true };
+    seen.conf.demand_version = cluster.demand_version;
+    walsender(&seen, B, true, 900)->slot_node = -1;
+    walsender(&seen, B, true, 400)->slot_node = B;
+    for (int i = 0; i < 6; i++) {
+        progress.checkpoint_done = i > 0;
+        sync_observe(&progress, &cluster, &seen);
+        CU_ASSERT(progress.settled != cluster.demand_version);
+    }
+    seen.walsenders[1].flushed.at = 900;
+    sync_observe(&progress, &cluster, &seen);
+    CU_ASSERT(progress.settled == cluster.demand_version);
+}
+
 static const struct unit_test tests[] = {
     { "standbys enter when they have caught up", those_who_caught_up_enter },
     { "who is named may lag but not be lost", who_is_named_may_lag_but_not_be_lost },
@@ -492,5 +544,7 @@ static const struct unit_test tests[] = {
     { "what is acknowledged is covered at every step of a change", what_is_acknowledged_is_covered },
     { "broken connections are forgotten", broken_connections_are_forgotten },
     { "two connections are one holder", two_connections_are_one_holder },
+    { "who borrows a member's name is a stray", who_borrows_a_name_is_a_stray },
+    { "a stray flushes for nobody", a_stray_flushes_for_nobody },
 };
 const struct unit_suite suite_sync = UNIT_SUITE("sync", tests);
