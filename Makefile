@@ -243,10 +243,12 @@ $(foreach file,$(HELPER_FILES),$(eval $(call helper_rule,$(file))))
 live: all helpers ## run the live tests with real servers, or one of them (T=name)
 	tests/live/run $(T)
 
-demo: all helpers ## a cluster on this machine that loses its primary before your eyes
+demo: deps ## a cluster on this machine that loses its primary before your eyes; sets up what it needs
+	+@$(MAKE) $(PARALLEL) all helpers
 	tests/demo/demo
 
-bench: all helpers ## measure failover, switchover and what the lease costs
+bench: deps ## measure failover, switchover and what the lease costs
+	+@$(MAKE) $(PARALLEL) all helpers
 	tests/bench/bench
 
 # --- everything ------------------------------------------------------------------------------------------------------
