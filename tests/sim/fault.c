@@ -114,7 +114,7 @@ static void kill_guard(struct host *host)
     world_trace(host, "guard is killed");
     guard_die(host);
     world_put(host, AT_GUARD_TOLD, world_chance(world, 100, 5 * MS), 0, 0);
-    world_put(host, AT_GUARD_TOLD, world_chance(world, 20 * MS, 300 * MS), 1, 0);
+    world_put(host, AT_GUARD_TOLD, world_chance(world, 6 * MS, 40 * MS), 1, 0);
 }
 
 static void operate(struct host *host, struct command *command)

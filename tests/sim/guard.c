@@ -68,8 +68,9 @@ static void stop_now(struct host *host)
         return;
     }
     world_trace(host, "guard: stops PostgreSQL");
-    int64_t takes_us = guard->stopping ? 10 * MS : kill_us * 8 / 10;
-    world_put(host, AT_GUARD_KILL, world_chance(host->world, MS, takes_us), guard->life, 0);
+    int64_t takes_us = guard->deadline_us + kill_us * 6 / 10 - clock_of(host);
+    world_put(host, AT_GUARD_KILL, world_chance(host->world, MS, takes_us > 5 * MS ? takes_us : 5 * MS), guard->life,
+              0);
 }
 
 void guard_moment(struct host *host, const struct moment *moment)

@@ -25,7 +25,7 @@ static void draw_policy(struct world *world)
     policy->failure_timeout_ms = pick(world, failure, ARRAY_LEN(failure));
     policy->raft_election_timeout_ms = pick(world, election, ARRAY_LEN(election));
     policy->raft_heartbeat_ms = policy->raft_election_timeout_ms / 6;
-    policy->guard_kill_time_ms = (uint32_t)world_chance(world, 100, 250);
+    policy->guard_kill_time_ms = (uint32_t)world_chance(world, 150, 250);
     policy->durability = pick(world, strictness, ARRAY_LEN(strictness));
     policy->synchronous_count = world->profile.data > 2 && world_permille(world, 300) ? 2 : 1;
     policy->primary_start_timeout_ms = world_permille(world, 250) ? 3000 : 0;
@@ -116,12 +116,14 @@ static void found(struct host *founder)
     (void)submit(founder, &command);
 }
 
-/* Any member whose daemon answers takes a request in. */
-static struct host *anybody(struct world *world)
+/* A member whose daemon answers; requests for admission are the leader's. */
+static struct host *anybody(struct world *world, bool leading)
 {
     for (uint32_t i = 0; i < world->profile.hosts; i++) {
         struct host *host = &world->hosts[i];
-        if (host->daemon_up && host->manager.cluster.cluster_id != 0 && host->manager.lead.raft.leader_id != 0)
+        if (host->daemon_up && host->manager.cluster.cluster_id != 0 && host->manager.lead.raft.leader_id != 0 &&
+            (!leading || host->manager.lead.raft.leader) && !host_frozen(host) &&
+            world->now_us >= host->paused_until_us)
             return host;
     }
     return NULL;
@@ -130,7 +132,7 @@ static struct host *anybody(struct world *world)
 static void join(struct world *world, struct host *host)
 {
     struct command command = { .kind = COMMAND_JOIN, .system_identifier = 7 };
-    struct host *through = anybody(world);
+    struct host *through = anybody(world, true);
 
     if (!through || !host->up)
         return;
@@ -141,8 +143,10 @@ static void join(struct world *world, struct host *host)
         host_daemon_start(host);
         return;
     }
-    if (through == host)
+    /* Asked again only when the last request has surely had its answer. */
+    if (through == host || (host->asked_us != 0 && world->now_us - host->asked_us < 2 * SEC))
         return;
+    host->asked_us = world->now_us;
     command.member = (struct member){ .node_id = host->node_id,
                                       .kind = host->data ? NODE_DATA : NODE_WITNESS,
                                       .priority = host->data ? 100 : 0 };
@@ -181,7 +185,7 @@ static void complete(struct world *world)
 static void end_pause(struct world *world)
 {
     struct command command = { .kind = COMMAND_PAUSE, .number = PAUSE_ENDING };
-    struct host *through = anybody(world);
+    struct host *through = anybody(world, false);
 
     if (world->healed && world->check.reference.pause == PAUSE_ON && through)
         (void)submit(through, &command);
