@@ -44,7 +44,8 @@ mirror() {
         grep '/debian/*$' | head -n 1) || found=
     [ -n "$found" ] || found=$(sed -n 's/^URIs:[[:space:]]*//p' /etc/apt/sources.list.d/*.sources 2>/dev/null |
         tr -s ' \t' '\n\n' | grep '^http.*/debian/*$' | head -n 1) || found=
-    echo "${found:-http://deb.debian.org/debian}"
+    [ -n "$found" ] || die "found no Debian mirror in the system's apt sources: name one there, or install libraft-dev $OLDEST"
+    echo "$found"
 }
 
 # apt with a state of its own; proxies and the like are still taken from the system's configuration.

@@ -95,7 +95,7 @@ static void narrow_line(const char *line, size_t length, const char *user, struc
 
 void hba_narrow(const char *rules, const char *user, struct buf *ret)
 {
-    put(ret, "# Written by raftmgrd: for now only raftmgrd itself and standbys may connect.\n");
+    put(ret, "# Written by raftmgrd: at this moment only raftmgrd itself and standbys may connect.\n");
     while (*rules) {
         size_t length = strcspn(rules, "\n");
         narrow_line(rules, length, user, ret);
