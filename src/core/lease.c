@@ -1,7 +1,8 @@
 /* lease.c - all lease arithmetic. The argument stands in lease.h. */
 #include "core/lease.h"
 
-#define FIRST_AGAIN_US ((int64_t)10000) /* after the first round under a token; doubled each time: replies take time */
+#define FIRST_AGAIN_US ((int64_t)10000) /* after the first round under a token; doubled each time: replies take time   \
+                                         */
 #define TRIES_SOON 4
 
 void lease_voter_init(struct lease_voter *voter, int64_t now_us)
@@ -133,7 +134,8 @@ int64_t lease_due_us(const struct lease_holder *holder, const struct cluster *cl
     every_us = sign_us < every_us ? sign_us : every_us;
     bool complete = holder->grant_count > 0 && by_majority(holder, cluster);
     /* The first lease under a token is what a promotion waits for, and voters may apply the election a moment later. */
-    int64_t again_us = holder->end_us == 0 && holder->tries < TRIES_SOON ? FIRST_AGAIN_US << holder->tries : every_us / 4;
+    int64_t again_us =
+        holder->end_us == 0 && holder->tries < TRIES_SOON ? FIRST_AGAIN_US << holder->tries : every_us / 4;
     return holder->sent_us + (complete ? every_us : again_us);
 }
 
