@@ -57,10 +57,11 @@ private_apt() {
 
 configure_apt() {
     [ -r "$KEYS" ] || die "$KEYS is missing: install debian-archive-keyring"
+    MIRROR=$(mirror) || exit 1
     mkdir -p "$ROOT/apt/lists/partial" "$ROOT/apt/cache/archives/partial"
     : >"$ROOT/apt/status"
     cat >"$ROOT/apt/sources.list" <<LIST
-deb-src [signed-by=$KEYS] $(mirror) $SUITE main
+deb-src [signed-by=$KEYS] $MIRROR $SUITE main
 LIST
     cat >"$ROOT/apt/apt.conf" <<CONF
 Dir::State "$ROOT/apt";
@@ -80,7 +81,7 @@ CONF
 
 fetch() {
     configure_apt
-    say "fetching the source package raft of $SUITE from $(mirror)"
+    say "fetching the source package raft of $SUITE from $MIRROR"
     private_apt apt-get update || die "could not read the package lists of $SUITE: is the network there?"
     rm -rf "$ROOT/src"
     mkdir -p "$ROOT/src"
