@@ -42,7 +42,8 @@ LIB_RAFT = $(if $(RAFT_SYSTEM),-lraft,$(RAFT_DIR)/lib/libraft.a)
 SAFETY := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all,$(HARDEN))
 CFLAGS_ALL = $(CSTD) $(WARN) $(OPT) $(SAFETY) -fPIE -DRAFTMGR_VERSION='"$(VERSION)"' \
 	-Isrc -I$(BUILD)/gen $(RAFT_CFLAGS) $(PKG_CFLAGS) $(CFLAGS)
-LDFLAGS_ALL = -pie $(if $(SANITIZE),-fsanitize=$(SANITIZE),-Wl,-z,relro,-z,now) $(LDFLAGS)
+PIE := -pie
+LDFLAGS_ALL = $(PIE) $(if $(SANITIZE),-fsanitize=$(SANITIZE),-Wl,-z,relro,-z,now) $(LDFLAGS)
 LIBS_ALL = $(LIB_RAFT) $(LIB_UV) $(LIB_LZ4) $(LIB_TLS) $(LIB_PQ) $(LIB_JSON)
 
 # --- what there is to build ------------------------------------------------------------------------------------------
@@ -132,10 +133,11 @@ $(BUILD)/bin/rmctl: $(CLI_MAIN) $(CLI) $(PG) $(GUARD) $(CORE) $(BASE)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIB_UV) $(LIB_PQ) $(LIB_JSON)
 
 # Static: the guard needs no library while memory is short, and half the memory.
+$(BUILD)/bin/raftmgr-guard: PIE := $(if $(SANITIZE),-pie,-static-pie)
 $(BUILD)/bin/raftmgr-guard: $(GUARD_MAIN) $(GUARD) $(BASE)
 	@mkdir -p $(@D)
 	$(call says,LD)
-	$(Q)$(CC) $(LDFLAGS_ALL) $(if $(SANITIZE),,-static-pie) -o $@ $^
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^
 
 # --- checks that need no run -----------------------------------------------------------------------------------------
 
@@ -290,7 +292,7 @@ cover: ## how much of each file unit tests and some seeds reach
 BINDIR := $(DESTDIR)$(PREFIX)/bin
 MANDIR := $(DESTDIR)$(PREFIX)/share/man
 EXAMPLEDIR := $(DESTDIR)$(PREFIX)/share/doc/raftmgr/examples
-EXAMPLES := $(wildcard packaging/*.sample packaging/*.service)
+EXAMPLES := $(wildcard docs/reference/*.sample)
 man_section = $(MANDIR)/man$(subst .,,$(suffix $(1)))
 
 install: all ## install programs, manual pages and examples below $(DESTDIR)$(PREFIX)
@@ -312,4 +314,5 @@ dist: ## pack the committed tree as build/raftmgr-VERSION.tar.gz
 clean: ## remove what was built, but for the fetched libraft
 	rm -rf $(addprefix $(BUILD)/,obj bin gen test lint log asan clang cover) $(wildcard $(BUILD)/raftmgr-*.tar.gz)
 
+-include tools/docs.mk
 -include $(wildcard $(BUILD)/obj/*/*.d $(BUILD)/test/*/*.d $(BUILD)/lint/*/*/*.d)
