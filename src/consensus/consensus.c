@@ -443,6 +443,7 @@ static int start_raft(struct consensus *consensus, const struct consensus_config
     raft->tracer = NULL; /* libraft's own formats a line for every heartbeat, to throw it away */
     consensus->raft_phase = RAFT_OPEN;
     raft_seed(raft, (unsigned)rand_identity()); /* members that start together must not draw alike */
+    consensus->tick_ms = config->heartbeat_ms;
     raft_set_election_timeout(raft, config->election_timeout_ms);
     raft_set_heartbeat_timeout(raft, config->heartbeat_ms);
     raft_set_install_snapshot_timeout(raft, INSTALL_SNAPSHOT_MS);
@@ -459,6 +460,22 @@ static int start_raft(struct consensus *consensus, const struct consensus_config
     if (consensus->down)
         return err_set(err, ERR_CORRUPT, "%s", consensus->problem);
     return store_failure(consensus->directory, consensus->id, status, raft_errmsg(raft), err);
+}
+
+void consensus_set_timing(struct consensus *consensus, unsigned election_timeout_ms, unsigned heartbeat_ms)
+{
+    struct raft *raft = &consensus->raft;
+    unsigned heartbeat = heartbeat_ms > consensus->tick_ms ? heartbeat_ms : consensus->tick_ms;
+    unsigned least = 3 * consensus->tick_ms;
+    unsigned election = election_timeout_ms > least ? election_timeout_ms : least;
+
+    if (consensus->down || consensus->closing || election < ELECTION_MS_MIN || election > ELECTION_MS_MAX)
+        return;
+    /* Each call of the first draws a new timeout, and so puts off an election. */
+    if (raft->election_timeout != election)
+        raft_set_election_timeout(raft, election);
+    if (raft->heartbeat_timeout != heartbeat)
+        raft_set_heartbeat_timeout(raft, heartbeat);
 }
 
 int consensus_open(struct consensus **ret_consensus, uv_loop_t *loop, const struct consensus_config *config,

@@ -84,6 +84,13 @@ int consensus_bootstrap(const char *directory, uint64_t id, const char *address,
 int consensus_open(struct consensus **ret_consensus, uv_loop_t *loop, const struct consensus_config *config,
                    const struct consensus_callbacks *callbacks, struct err *err);
 
+/*
+ * Other timeouts from now on, within the bounds of consensus_config; nothing where they are the same. libraft's tick is
+ * the heartbeat that it was opened with: until it is opened again, no heartbeat comes more often, and no election
+ * timeout below three of them takes effect.
+ */
+void consensus_set_timing(struct consensus *consensus, unsigned election_timeout_ms, unsigned heartbeat_ms);
+
 /* Leaves the loop, unlocks and frees, then calls done (may be NULL), later. Proposals under way end first, UNKNOWN;
  * member changes with ERR_CANCELED. Dials under way are still to be answered, before or after. */
 void consensus_close(struct consensus *consensus, void (*done)(void *ctx), void *ctx);

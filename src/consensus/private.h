@@ -48,6 +48,7 @@ struct consensus {
     char *directory;
     char *address;
     int lock_fd;
+    unsigned tick_ms; /* libraft's, which is the heartbeat at the opening */
 
     struct raft raft;
     struct raft_io io;

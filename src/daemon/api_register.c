@@ -56,7 +56,8 @@ static bool directory_free(struct api_client *client)
         api_fail(client, &err, "look at raftmgr.id in the data directory");
         return false;
     }
-    if (cluster_id == 0)
+    /* This node's own: an earlier founding did not come further than the files. */
+    if (cluster_id == 0 || cluster_id == client->daemon->identity.cluster_id)
         return true;
     api_refuse(client, ERR_REFUSED,
                "set join to its members and run \"rmctl standby register --force\"; or, if that cluster is gone for "

@@ -2,15 +2,15 @@
 #include "daemon/daemon.h"
 
 #include "base/clock.h"
+#include "base/rand.h"
 #include "daemon/run.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #define FAREWELL_MS 1000 /* how long handing leadership over may take before the daemon ends */
 #define FLUSH_MS 50      /* and how long the last messages may */
+#define CLOSE_MS 5000    /* and closing everything: a name lookup, for one, cannot be ended */
 
 void daemon_wake(struct daemon *daemon)
 {
@@ -98,9 +98,11 @@ static void turn(uv_prepare_t *prepare)
     daemon->woken = false;
     if (daemon->consensus) {
         live_note_raft(daemon);
+        int64_t guard_at_us = guardian_turn(daemon, now_us);
         if (daemon->closing)
             return;
         wake_at_us = manager_crank(&daemon->manager, now_us);
+        wake_at_us = guard_at_us < wake_at_us ? guard_at_us : wake_at_us;
         if (daemon->flush_wanted)
             consensus_flush(daemon->consensus);
         daemon->flush_wanted = false;
@@ -111,33 +113,31 @@ static void turn(uv_prepare_t *prepare)
     }
     join_turn(daemon, now_us);
     api_turn(daemon, now_us);
+    if (daemon->closing)
+        return;
     sleep_until(daemon, wake_at_us);
 }
 
 /* -- opening ------------------------------------------------------------------------------------------------------ */
 
-static int make_directory(const char *path, const char *what, struct err *err)
-{
-    if (mkdir(path, 0700) < 0 && errno != EEXIST)
-        return err_set_errno(err, errno, "could not create %s '%s' (create it for the user that runs raftmgrd)", what,
-                             path);
-    return 0;
-}
-
 static int open_consensus(struct daemon *daemon, struct err *err)
 {
     char directory[PATH_SIZE + 8];
+    /* The file's timings serve a new member only, until it knows the agreed ones. */
+    const struct identity *identity = &daemon->identity;
+    bool agreed = identity->raft_election_timeout_ms != 0 && identity->raft_heartbeat_ms != 0;
+    const struct policy *policy = &daemon->settings.policy;
     const struct consensus_callbacks callbacks = live_consensus_callbacks(daemon);
     const struct consensus_config config = {
         .directory = directory,
         .id = daemon->identity.raft_id,
         .address = daemon->settings.peer_advertise,
-        .election_timeout_ms = daemon->settings.policy.raft_election_timeout_ms,
-        .heartbeat_ms = daemon->settings.policy.raft_heartbeat_ms,
+        .election_timeout_ms = agreed ? identity->raft_election_timeout_ms : policy->raft_election_timeout_ms,
+        .heartbeat_ms = agreed ? identity->raft_heartbeat_ms : policy->raft_heartbeat_ms,
     };
 
     (void)snprintf(directory, sizeof directory, "%s/raft", daemon->settings.state_directory);
-    int failed = make_directory(directory, "the Raft log's directory", err);
+    int failed = identity_make_directory(directory, "the Raft log's directory", err);
     if (!failed && daemon->identity.begun && !consensus_exists(directory))
         failed =
             err_set(err, ERR_CORRUPT,
@@ -168,6 +168,13 @@ int daemon_become_member(struct daemon *daemon, struct err *err)
             return failed;
         if (cluster_id != 0 && cluster_id != daemon->identity.cluster_id)
             config.directory = (struct directory_id){ 0 };
+        if (config.directory.no == 0 && daemon->identity.founder && !daemon->identity.begun) {
+            /* Before the Raft log is; also where a founding ended between the two files. */
+            config.directory.no = rand_identity();
+            failed = identity_save_directory(daemon, config.directory, err);
+            if (failed)
+                return failed;
+        }
     }
     manager_init(&daemon->manager, &config, &ports);
     net_identify(daemon->net, daemon->identity.cluster_id, daemon->identity.epoch, daemon->identity.raft_id,
@@ -177,7 +184,6 @@ int daemon_become_member(struct daemon *daemon, struct err *err)
         failed = open_consensus(daemon, err);
     if (failed)
         return failed;
-    live_note_raft(daemon);
     if (daemon->seen.state != PG_UNKNOWN)
         manager_seen(&daemon->manager, &daemon->seen, clock_boot_us());
     daemon_wake(daemon);
@@ -228,7 +234,7 @@ int daemon_open(struct daemon *daemon, struct err *err)
     uv_prepare_init(&daemon->loop, &daemon->prepare);
     uv_timer_init(&daemon->loop, &daemon->timer);
     daemon->prepare.data = daemon->timer.data = daemon;
-    int failed = make_directory(settings->runtime_directory, "runtime_directory", err);
+    int failed = identity_make_directory(settings->runtime_directory, "runtime_directory", err);
     if (!failed)
         failed = identity_open(daemon, err);
     if (!failed)
@@ -250,6 +256,11 @@ int daemon_open(struct daemon *daemon, struct err *err)
 }
 
 /* -- closing ------------------------------------------------------------------------------------------------------ */
+
+static void close_overdue(uv_timer_t *timer)
+{
+    uv_stop(timer->loop);
+}
 
 static void signals_close(struct daemon *daemon)
 {
@@ -285,7 +296,9 @@ void daemon_close(struct daemon *daemon)
     api_close(daemon);
     guardian_stop(daemon);
     uv_close((uv_handle_t *)&daemon->prepare, NULL);
-    uv_close((uv_handle_t *)&daemon->timer, NULL);
+    /* Does not keep the loop running. Whoever waits for this process to end waits for the operator's sake. */
+    uv_timer_start(&daemon->timer, close_overdue, CLOSE_MS, 0);
+    uv_unref((uv_handle_t *)&daemon->timer);
     signals_close(daemon);
     if (daemon->pg)
         pg_close(daemon->pg, NULL, NULL);

@@ -26,6 +26,19 @@ struct identity {
     uint64_t start_no; /* of this life */
     bool founder;      /* begins the cluster: FOUND is not committed yet */
     bool begun;        /* the Raft log has held the cluster's state: without it this raft id is used up (R19) */
+    unsigned raft_election_timeout_ms; /* as last agreed; 0: not yet, then the file's count */
+    unsigned raft_heartbeat_ms;
+};
+
+#define ADMISSIONS_MAX 8
+
+/* A node that asked this member to be let in, and whom that was told (join.c). */
+struct admission {
+    int32_t node_id;         /* 0: free */
+    uint64_t asker;          /* which daemon: two hosts may have the same node id by mistake */
+    struct net_reply *reply; /* owed; NULL: it has its raft id */
+    int64_t wall_us;         /* of the JOIN that was proposed for it, which is known again by that when it is applied */
+    int64_t until_us;        /* owed: the answer is due; else: no other daemon gets this node id before */
 };
 
 struct api;
@@ -42,9 +55,12 @@ struct daemon {
     struct pg *pg;               /* NULL on a witness */
     struct guard guard;
     bool guard_attached;
-    uv_poll_t *guard_poll;  /* on the guard's pidfd */
-    struct manager manager; /* cluster.cluster_id 0 until the log says more */
-    struct pg_seen seen;    /* newest look, also before this node is a member */
+    uv_poll_t *guard_poll;     /* on the guard's pidfd */
+    int64_t guard_retry_at_us; /* before that no other guard is started */
+    int64_t guard_stuck_at_us; /* since when it takes no orders; 0: it does */
+    bool guard_taken;          /* by another daemon: this one must end */
+    struct manager manager;    /* cluster.cluster_id 0 until the log says more */
+    struct pg_seen seen;       /* newest look, also before this node is a member */
     uv_prepare_t prepare;
     uv_timer_t timer;
     uv_signal_t sigterm, sigint, sighup;
@@ -58,8 +74,10 @@ struct daemon {
     uint64_t peers[MEMBERS_MAX];      /* raft ids that have a peer connection */
     bool flush_wanted;                /* the leader's followers are to learn the commit index at once */
     uint64_t peers_version;           /* cluster version that the peer connections were made for */
-    int64_t found_at_us;              /* when FOUND was last proposed */
-    int64_t published_at_us;          /* publish.c */
+    struct admission admissions[ADMISSIONS_MAX];
+    int64_t found_at_us;     /* when FOUND was last proposed */
+    int64_t noted_at_us;     /* when the agreed state could not be noted in identity; 0: it was */
+    int64_t published_at_us; /* publish.c */
     bool publishing;
     struct pg_schema published;
     uint64_t hooked;                   /* records that event_notification_command has been run for */
@@ -94,9 +112,12 @@ void live_note_raft(struct daemon *daemon);
 /* Peer connections in line with the members. */
 void live_keep_peers(struct daemon *daemon);
 
-/* identity.c: locks the state directory, reads what this node is, counts the start. Durable before it returns. */
+/* identity.c */
+/* mkdir, durably; one that exists is left alone. what: how the operator calls it. */
+int identity_make_directory(const char *path, const char *what, struct err *err);
+/* Locks the state directory, reads what this node is, counts the start. Durable before it returns. */
 int identity_open(struct daemon *daemon, struct err *err);
-/* Writes cluster id, raft id, epoch and system identifier; durable before it returns. */
+/* Writes all of it but the start number; durable before it returns. On failure the old one stays in force. */
 int identity_save(struct daemon *daemon, const struct identity *identity, struct err *err);
 /* The data directory's identity (raftmgr.id in it): its cluster (0: none) and directory id (0: none, or no file). */
 int identity_read_directory(const struct daemon *daemon, uint64_t *ret_cluster_id, struct directory_id *ret_directory,
@@ -110,12 +131,16 @@ void join_start(struct daemon *daemon, bool force);
 void join_stop(struct daemon *daemon);
 /* The founding of a cluster, up to the proposal of FOUND; the API then waits for the state. */
 int join_found(struct daemon *daemon, struct err *err);
-/* A request of another host's daemon: admission. */
+/* A request of another host's daemon: admission. The reply is sent now, when the JOIN is applied, or in 5 s. */
 void join_request(struct daemon *daemon, struct net_reply *reply, const uint8_t *bytes, size_t length);
+/* bytes have been applied; admitted: they gave out a new raft id. Answers whom they were proposed for. */
+void join_applied(struct daemon *daemon, const uint8_t *bytes, size_t length, bool admitted);
 
 /* guardian.c */
 int guardian_start(struct daemon *daemon, struct err *err);
 void guardian_order(struct daemon *daemon, enum guard_wish wish, int64_t kill_at_us, struct token token);
+/* Before every turn of the crank: is the guard well, is one to be started? Returns when to be called at the latest. */
+int64_t guardian_turn(struct daemon *daemon, int64_t now_us);
 void guardian_stop(struct daemon *daemon);
 
 /* publish.c, hook.c: called on every turn of the crank. */

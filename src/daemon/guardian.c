@@ -15,6 +15,9 @@
 
 #define ARM_TRIES 100
 #define ARM_PAUSE_NS 200000
+#define RETRY_US 2000000 /* a guard that cannot be started, or dies at once, is tried again this much later */
+#define STUCK_US 250000  /* a guard that has not taken an order, or not woken, for so long is none */
+#define STUCK_LOOK_US 50000
 
 static enum guard_wish wish_of(enum guard_mode mode)
 {
@@ -56,6 +59,22 @@ static void tell_manager(struct daemon *daemon)
 
 static int attach(struct daemon *daemon, struct err *err);
 
+/*
+ * Starts another guard. The daemon goes on where that fails, without a lease: it is then the only one left who can stop
+ * PostgreSQL.
+ */
+static void replace(struct daemon *daemon)
+{
+    struct err err = { 0 };
+    char text[ERR_TEXT_MAX * 2];
+
+    daemon->guard_retry_at_us = clock_boot_us() + RETRY_US;
+    if (attach(daemon, &err) < 0)
+        daemon_event(daemon, EVENT_GUARD_DOWN, "node=%d error=%s", daemon->settings.node_id,
+                     log_quoted(text, sizeof text, err.text));
+    daemon_wake(daemon);
+}
+
 static void guard_gone(uv_poll_t *poll, int status, int events)
 {
     struct daemon *daemon = poll->data;
@@ -72,8 +91,9 @@ static void guard_gone(uv_poll_t *poll, int status, int events)
         (void)instance_signal(&instance, INSTANCE_ALL, SIGKILL, NULL, &err);
     manager_guard(&daemon->manager, false, daemon->manager.node.guard_mode, daemon->manager.node.guard_kill_at_us,
                   clock_boot_us());
-    if (attach(daemon, &err) < 0)
-        daemon_fail(daemon, &err);
+    if (clock_boot_us() >= daemon->guard_retry_at_us)
+        replace(daemon);
+    daemon_wake(daemon);
 }
 
 static void poll_closed(uv_handle_t *handle)
@@ -160,10 +180,52 @@ void guardian_order(struct daemon *daemon, enum guard_wish wish, int64_t kill_at
     int failed = guard_set(&daemon->guard, mode_of(wish), kill_at_us, token.no, &err);
     bool passed = wish == WISH_PRIMARY && kill_at_us <= clock_boot_us();
     if (failed || (before.mode != mode_of(wish) && wish == WISH_PRIMARY && !passed && !wait_armed(daemon))) {
-        daemon_event(daemon, EVENT_GUARD_DOWN, "error=\"%s\"", failed ? err.text : "it does not take orders");
+        char text[ERR_TEXT_MAX * 2];
+        daemon_event(daemon, EVENT_GUARD_DOWN, "node=%d error=%s", daemon->settings.node_id,
+                     log_quoted(text, sizeof text, failed ? err.text : "it does not take orders"));
+        daemon->guard_taken = failed == -ERR_STALE;
         manager_guard(&daemon->manager, false, wish, kill_at_us, clock_boot_us());
         daemon_wake(daemon);
     }
+}
+
+/* While it is stopping PostgreSQL it takes orders too, and says that it is not armed. */
+static bool takes_orders(const struct guard *guard)
+{
+    struct guard_state state = { 0 };
+
+    return guard_armed(guard) || (guard_state(guard, &state) && state.stopping);
+}
+
+int64_t guardian_turn(struct daemon *daemon, int64_t now_us)
+{
+    const struct node_view *node = &daemon->manager.node;
+    struct err err;
+
+    if (!daemon->pg)
+        return INT64_MAX;
+    if (daemon->guard_taken) {
+        (void)err_set(&err, ERR_STALE, "another raftmgrd has taken over the guard of '%s'",
+                      daemon->settings.data_directory);
+        daemon_fail(daemon, &err);
+        return INT64_MAX;
+    }
+    if (!guard_alive(&daemon->guard)) {
+        if (now_us >= daemon->guard_retry_at_us)
+            replace(daemon);
+        return daemon->guard_retry_at_us;
+    }
+    if (takes_orders(&daemon->guard)) {
+        daemon->guard_stuck_at_us = 0;
+        if (!node->guard_alive)
+            tell_manager(daemon);
+        return INT64_MAX;
+    }
+    if (daemon->guard_stuck_at_us == 0)
+        daemon->guard_stuck_at_us = now_us;
+    if (node->guard_alive && now_us - daemon->guard_stuck_at_us >= STUCK_US)
+        manager_guard(&daemon->manager, false, node->guard_mode, node->guard_kill_at_us, now_us);
+    return now_us + STUCK_LOOK_US;
 }
 
 void guardian_stop(struct daemon *daemon)

@@ -24,7 +24,7 @@ static int path_in(char *path, size_t size, const char *directory, const char *n
     return 0;
 }
 
-/* The number behind "name " at the start of a line; false when there is none. */
+/* The number behind "name " at the start of a line; false when there is none, or the line is not whole. */
 static bool find_number(const char *text, const char *name, uint64_t *ret_number)
 {
     size_t length = strlen(name);
@@ -34,10 +34,12 @@ static bool find_number(const char *text, const char *name, uint64_t *ret_number
             line++;
         if (strncmp(line, name, length) != 0 || line[length] != ' ')
             continue;
-        char *end;
-        errno = 0;
-        *ret_number = strtoull(line + length + 1, &end, 16);
-        return errno == 0 && (*end == '\n' || *end == '\0');
+        const char *number = line + length + 1;
+        size_t digits = strspn(number, "0123456789abcdef");
+        if (digits == 0 || digits > 16 || number[digits] != '\n')
+            return false;
+        *ret_number = strtoull(number, NULL, 16);
+        return true;
     }
     return false;
 }
@@ -55,15 +57,32 @@ static int read_text(const char *path, char text[IDENTITY_BYTES_MAX], struct err
     return 0;
 }
 
+int identity_make_directory(const char *path, const char *what, struct err *err)
+{
+    char above[PATH_SIZE + 16];
+
+    if (mkdir(path, 0700) < 0) {
+        if (errno == EEXIST)
+            return 0;
+        return err_set_errno(err, errno, "could not create %s '%s' (create it for the user that runs raftmgrd)", what,
+                             path);
+    }
+    (void)text_copy(above, sizeof above, path);
+    char *slash = strrchr(above, '/');
+    if (!slash)
+        return file_sync_dir(".", err);
+    slash[slash == above] = '\0';
+    return file_sync_dir(above, err);
+}
+
 static int lock_state(struct daemon *daemon, struct err *err)
 {
     const char *directory = daemon->settings.state_directory;
     char path[PATH_SIZE + 16];
 
-    if (mkdir(directory, 0700) < 0 && errno != EEXIST)
-        return err_set_errno(
-            err, errno, "could not create state_directory '%s' (create it for the user that runs raftmgrd)", directory);
-    int failed = path_in(path, sizeof path, directory, "lock", err);
+    int failed = identity_make_directory(directory, "state_directory", err);
+    if (!failed)
+        failed = path_in(path, sizeof path, directory, "lock", err);
     if (failed)
         return failed;
     daemon->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -113,6 +132,7 @@ static int read_member(struct daemon *daemon, struct err *err)
     uint64_t epoch = 0;
     uint64_t founder = 0;
     uint64_t begun = 0;
+    uint64_t timing[2] = { 0 };
     struct identity identity = { 0 };
 
     int failed = path_in(path, sizeof path, daemon->settings.state_directory, "member", err);
@@ -133,7 +153,8 @@ static int read_member(struct daemon *daemon, struct err *err)
         return failed;
     if (!find_number(text, "cluster", &identity.cluster_id) || !find_number(text, "raft_id", &identity.raft_id) ||
         !find_number(text, "epoch", &epoch) || !find_number(text, "system", &identity.system_identifier) ||
-        !find_number(text, "founder", &founder) || !find_number(text, "begun", &begun))
+        !find_number(text, "founder", &founder) || !find_number(text, "begun", &begun) || identity.cluster_id == 0 ||
+        identity.raft_id == 0 || epoch > UINT32_MAX)
         return err_set(err, ERR_CORRUPT,
                        "'%s' is damaged: this node must be admitted anew; empty '%s' and run "
                        "'rmctl standby register --force'",
@@ -141,6 +162,11 @@ static int read_member(struct daemon *daemon, struct err *err)
     identity.epoch = (uint32_t)epoch;
     identity.founder = founder != 0;
     identity.begun = begun != 0;
+    if (find_number(text, "raft_election_timeout_ms", &timing[0]) &&
+        find_number(text, "raft_heartbeat_ms", &timing[1])) {
+        identity.raft_election_timeout_ms = (unsigned)timing[0];
+        identity.raft_heartbeat_ms = (unsigned)timing[1];
+    }
     daemon->identity = identity;
     return 0;
 }
@@ -166,9 +192,10 @@ int identity_save(struct daemon *daemon, const struct identity *identity, struct
         return failed;
     int length = snprintf(text, sizeof text,
                           "cluster %" PRIx64 "\nraft_id %" PRIx64 "\nepoch %" PRIx32 "\nsystem %" PRIx64
-                          "\nfounder %x\nbegun %x\n",
+                          "\nfounder %x\nbegun %x\nraft_election_timeout_ms %x\nraft_heartbeat_ms %x\n",
                           identity->cluster_id, identity->raft_id, identity->epoch, identity->system_identifier,
-                          identity->founder ? 1u : 0u, identity->begun ? 1u : 0u);
+                          identity->founder ? 1u : 0u, identity->begun ? 1u : 0u, identity->raft_election_timeout_ms,
+                          identity->raft_heartbeat_ms);
     failed = file_replace(path, text, (size_t)length, 0600, err);
     if (!failed)
         daemon->identity = *identity;

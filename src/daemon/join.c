@@ -9,36 +9,30 @@
 
 #include "base/clock.h"
 #include "base/rand.h"
+#include "core/codec.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #define ASK_EVERY_MS 500
 #define ASK_TIMEOUT_MS 6000
 #define ADMIT_TIMEOUT_US 5000000
-#define PENDING_MAX 8
+#define HOLD_US 10000000 /* how long a raft id that was given out keeps its node id from another daemon */
 #define FOUND_EVERY_US 500000
+#define NOTE_AGAIN_US 10000000
 
 struct joiner {
     struct daemon *daemon;
     uv_timer_t timer;
+    uint64_t asker;            /* drawn anew by each daemon */
     const char *next;          /* in settings.join */
     char leader[ADDRESS_SIZE]; /* asked next, when a member named it */
+    char heard[TEXT_SIZE * 2]; /* what speaks against it, of all that was heard in this round through `join` */
+    bool refused;              /* and that a member said so, where others were not even reached */
     bool asking;
     bool stopped;
     bool force;
 };
-
-struct pending {
-    struct net_reply *reply;
-    int32_t node_id;
-    uint64_t after; /* raft ids above this one are the new one */
-    int64_t deadline_us;
-};
-
-static struct pending pending[PENDING_MAX];
 
 /* -- asking ------------------------------------------------------------------------------------------------------- */
 
@@ -53,18 +47,41 @@ static void refuse_self(struct daemon *daemon, const char *text)
     daemon_wake(daemon);
 }
 
-static json_t *describe(const struct daemon *daemon, bool force)
+/* One of several members is enough: what is told is the verdict of a whole round, and a member's before a network's. */
+static void note_answer(struct joiner *joiner, const char *text, bool refused)
 {
+    if (!joiner->heard[0] || (refused && !joiner->refused)) {
+        (void)text_copy(joiner->heard, sizeof joiner->heard, text);
+        joiner->refused = refused;
+    }
+    if (!joiner->daemon->join_problem[0])
+        refuse_self(joiner->daemon, text);
+}
+
+static void end_round(struct joiner *joiner)
+{
+    if (joiner->heard[0])
+        refuse_self(joiner->daemon, joiner->heard);
+    joiner->heard[0] = '\0';
+    joiner->refused = false;
+    joiner->next = joiner->daemon->settings.join;
+}
+
+static json_t *describe(const struct joiner *joiner)
+{
+    const struct daemon *daemon = joiner->daemon;
     struct member self;
     char system[24];
+    char asker[24];
 
     daemon_self(daemon, &self);
     (void)snprintf(system, sizeof system, "%" PRIx64, daemon->seen.system_identifier);
-    return json_pack("{s:s, s:i, s:s, s:i, s:s, s:s, s:s, s:i, s:b, s:s, s:s, s:s, s:b}", "request", "join", "node_id",
-                     self.node_id, "name", self.name, "kind", (int)self.kind, "address", self.address, "conninfo",
-                     self.conninfo, "location", self.location, "priority", self.priority, "manual", self.manual,
-                     "replication_user", self.replication_user, "config_file", self.config_file, "system", system,
-                     "force", force);
+    (void)snprintf(asker, sizeof asker, "%" PRIx64, joiner->asker);
+    return json_pack("{s:s, s:i, s:s, s:i, s:s, s:s, s:s, s:i, s:b, s:s, s:s, s:s, s:s, s:b}", "request", "join",
+                     "asker", asker, "node_id", self.node_id, "name", self.name, "kind", (int)self.kind, "address",
+                     self.address, "conninfo", self.conninfo, "location", self.location, "priority", self.priority,
+                     "manual", self.manual, "replication_user", self.replication_user, "config_file", self.config_file,
+                     "system", system, "force", joiner->force);
 }
 
 static uint64_t hex_of(const json_t *object, const char *key)
@@ -85,7 +102,7 @@ static void admitted(struct joiner *joiner, const json_t *answer)
     identity.epoch = (uint32_t)hex_of(answer, "epoch");
     identity.system_identifier = hex_of(answer, "system");
     if (identity.cluster_id == 0 || identity.raft_id == 0) {
-        refuse_self(daemon, "a member sent an admission that cannot be read");
+        note_answer(joiner, "a member sent an admission that cannot be read", true);
         return;
     }
     if (identity_save(daemon, &identity, &err) < 0 || daemon_become_member(daemon, &err) < 0) {
@@ -100,26 +117,25 @@ static void admitted(struct joiner *joiner, const json_t *answer)
 static void answered(void *ctx, int status, const uint8_t *bytes, size_t length, const struct err *err)
 {
     struct joiner *joiner = ctx;
-    struct daemon *daemon = joiner->daemon;
 
     joiner->asking = false;
     if (joiner->stopped)
         return;
     if (status != 0) {
-        refuse_self(daemon, err->text);
+        note_answer(joiner, err->text, false);
         return;
     }
     json_t *answer = json_loadb((const char *)bytes, length, 0, NULL);
     const char *refusal = json_string_value(json_object_get(answer, "error"));
     const char *leader = json_string_value(json_object_get(answer, "leader"));
     if (refusal)
-        refuse_self(daemon, refusal);
+        note_answer(joiner, refusal, true);
     else if (leader)
         (void)text_copy(joiner->leader, sizeof joiner->leader, leader);
     else if (json_object_get(answer, "raft_id"))
         admitted(joiner, answer);
     else
-        refuse_self(daemon, "a member sent an answer that cannot be read");
+        note_answer(joiner, "a member sent an answer that cannot be read", true);
     json_decref(answer);
 }
 
@@ -159,15 +175,17 @@ static void ask(uv_timer_t *timer)
         (void)text_copy(address, sizeof address, joiner->leader);
         joiner->leader[0] = '\0';
     } else if (!settings_next_address(&joiner->next, address, sizeof address)) {
-        joiner->next = daemon->settings.join;
+        end_round(joiner);
         if (!settings_next_address(&joiner->next, address, sizeof address))
             return;
     }
-    json_t *question = describe(daemon, joiner->force);
+    json_t *question = describe(joiner);
     char *text = json_dumps(question, JSON_COMPACT);
     json_decref(question);
-    if (!text)
+    if (!text) {
+        refuse_self(daemon, "a setting of this node that the members must know is no valid UTF-8");
         return;
+    }
     joiner->asking = true;
     net_request(daemon->net, address, (const uint8_t *)text, strlen(text), ASK_TIMEOUT_MS, answered, joiner);
     free(text);
@@ -179,6 +197,7 @@ void join_start(struct daemon *daemon, bool force)
         daemon->joiner = calloc(1, sizeof *daemon->joiner);
         assert(daemon->joiner);
         daemon->joiner->daemon = daemon;
+        daemon->joiner->asker = rand_identity();
         daemon->joiner->next = daemon->settings.join;
         uv_timer_init(&daemon->loop, &daemon->joiner->timer);
         daemon->joiner->timer.data = daemon->joiner;
@@ -186,15 +205,6 @@ void join_start(struct daemon *daemon, bool force)
     }
     daemon->joiner->force = daemon->joiner->force || force;
     daemon->join_problem[0] = '\0';
-}
-
-void join_stop(struct daemon *daemon)
-{
-    if (!daemon->joiner || daemon->joiner->stopped)
-        return;
-    /* The storage stays: an answer may still be on its way, and there is one joiner in a daemon's life. */
-    daemon->joiner->stopped = true;
-    uv_close((uv_handle_t *)&daemon->joiner->timer, NULL);
 }
 
 void join_free(struct daemon *daemon)
@@ -214,11 +224,24 @@ static void reply_json(struct net_reply *reply, json_t *answer)
     free(text);
 }
 
+static void reply_error(struct net_reply *reply, const char *text)
+{
+    reply_json(reply, json_pack("{s:s}", "error", text));
+}
+
 static bool take_text(const json_t *from, const char *key, char *to, size_t size)
 {
     const char *text = json_string_value(json_object_get(from, key));
 
     return text && text_copy(to, size, text);
+}
+
+static bool take_number(const json_t *from, const char *key, int32_t *ret_number)
+{
+    json_int_t number = json_integer_value(json_object_get(from, key));
+
+    *ret_number = (int32_t)number;
+    return number >= 0 && number <= INT32_MAX;
 }
 
 static bool read_join(const json_t *question, struct command *command)
@@ -229,13 +252,12 @@ static bool read_join(const json_t *question, struct command *command)
     *command = (struct command){ .kind = COMMAND_JOIN };
     if (!what || strcmp(what, "join") != 0)
         return false;
-    member->node_id = (int32_t)json_integer_value(json_object_get(question, "node_id"));
     member->kind = json_integer_value(json_object_get(question, "kind")) == NODE_WITNESS ? NODE_WITNESS : NODE_DATA;
-    member->priority = (int32_t)json_integer_value(json_object_get(question, "priority"));
     member->manual = json_is_true(json_object_get(question, "manual"));
     command->flag = json_is_true(json_object_get(question, "force"));
     command->system_identifier = hex_of(question, "system");
-    return member->priority >= 0 && take_text(question, "name", member->name, sizeof member->name) &&
+    return take_number(question, "node_id", &member->node_id) && take_number(question, "priority", &member->priority) &&
+           take_text(question, "name", member->name, sizeof member->name) &&
            take_text(question, "address", member->address, sizeof member->address) &&
            take_text(question, "conninfo", member->conninfo, sizeof member->conninfo) &&
            take_text(question, "location", member->location, sizeof member->location) &&
@@ -259,33 +281,56 @@ static bool acceptable(struct daemon *daemon, const struct command *command, cha
     return ok;
 }
 
-static void admit_node(struct daemon *daemon, struct net_reply *reply, struct command *command)
+/* Where to note that this node id is being admitted; NULL and the reason when it cannot be now. */
+static struct admission *admission_of(struct daemon *daemon, int32_t node_id, uint64_t asker, int64_t now_us,
+                                      char *reason)
+{
+    struct admission *free_one = NULL;
+
+    reason[0] = '\0';
+    for (struct admission *one = daemon->admissions; one < daemon->admissions + ADMISSIONS_MAX; one++) {
+        bool held = one->reply || (one->node_id != 0 && now_us < one->until_us);
+        if (held && one->node_id == node_id && one->reply)
+            (void)snprintf(reason, TEXT_SIZE, "node %d is being admitted already: try again", node_id);
+        else if (held && one->node_id == node_id && one->asker != asker)
+            (void)snprintf(reason, TEXT_SIZE,
+                           "node id %d was given to another daemon a moment ago: if this one was not restarted since, "
+                           "two hosts have the same node_id in their files; else try again",
+                           node_id);
+        else if (held && one->node_id == node_id)
+            return one;
+        else if (!held && !free_one)
+            free_one = one;
+    }
+    if (!reason[0] && !free_one)
+        (void)snprintf(reason, TEXT_SIZE, "too many nodes ask for admission at once: try again");
+    return reason[0] ? NULL : free_one;
+}
+
+static void admit_node(struct daemon *daemon, struct net_reply *reply, struct command *command, uint64_t asker)
 {
     char reason[TEXT_SIZE] = "";
-    struct pending *slot = NULL;
     int64_t now_us = clock_boot_us();
+    struct admission *admission = admission_of(daemon, command->member.node_id, asker, now_us, reason);
 
-    for (int i = 0; i < PENDING_MAX && !slot; i++)
-        if (!pending[i].reply)
-            slot = &pending[i];
     command->expect = daemon->manager.cluster.config_version;
-    if (!slot) {
-        reply_json(reply, json_pack("{s:s}", "error", "too many nodes ask for admission at once: try again"));
+    if (!admission) {
+        reply_error(reply, reason);
     } else if (command->flag && !lead_voters_settled(&daemon->manager.cluster, &daemon->manager.lead)) {
-        reply_json(reply,
-                   json_pack("{s:s}", "error",
-                             "the primary has not renewed its lease by the last change of the voters: try again"));
+        reply_error(reply, "the primary has not renewed its lease by the last change of the voters: try again");
     } else if (!acceptable(daemon, command, reason)) {
-        reply_json(reply, json_pack("{s:s}", "error", reason));
-    } else if (manager_submit(&daemon->manager, command, now_us, NULL) < 0) {
-        reply_json(reply, json_pack("{s:s}", "error", "no Raft leader is known: try again"));
+        reply_error(reply, reason);
     } else {
-        *slot = (struct pending){
-            .reply = reply,
-            .node_id = command->member.node_id,
-            .after = daemon->manager.cluster.raft_id_last,
-            .deadline_us = now_us + ADMIT_TIMEOUT_US,
+        /* Noted first: nothing forbids that it is applied at once. */
+        *admission = (struct admission){
+            .node_id = command->member.node_id, .asker = asker, .reply = reply, .until_us = now_us + ADMIT_TIMEOUT_US
         };
+        if (manager_submit(&daemon->manager, command, now_us, NULL) == 0) {
+            admission->wall_us = command->wall_us;
+        } else {
+            *admission = (struct admission){ 0 };
+            reply_error(reply, "no Raft leader is known: try again");
+        }
     }
 }
 
@@ -297,42 +342,89 @@ void join_request(struct daemon *daemon, struct net_reply *reply, const uint8_t 
     const struct member *leader = cluster_member_by_raft(cluster, daemon->manager.lead.raft.leader_id);
 
     if (!command || !question || !read_join(question, command))
-        reply_json(reply, json_pack("{s:s}", "error", "the request cannot be read: do both run the same version?"));
+        reply_error(reply, "the request cannot be read: do both run the same version?");
+    else if (daemon->stopping || daemon->closing)
+        reply_error(reply, "this daemon is ending: try again");
     else if (cluster->cluster_id == 0)
-        reply_json(reply,
-                   json_pack("{s:s}", "error",
-                             "this node is no member of a cluster itself: found one with 'rmctl primary register'"));
+        reply_error(reply, "this node is no member of a cluster itself: found one with 'rmctl primary register'");
+    else if (daemon->manager.lead.raft.leader && !daemon->identity.begun)
+        /* Were this node's log lost now, it would found another cluster under the same name. */
+        reply_error(reply, "the leader cannot write its state directory: try again");
     else if (daemon->manager.lead.raft.leader)
-        admit_node(daemon, reply, command);
+        admit_node(daemon, reply, command, hex_of(question, "asker"));
     else if (leader)
         reply_json(reply, json_pack("{s:s}", "leader", leader->address));
     else
-        reply_json(reply, json_pack("{s:s}", "error", "the Raft group has no leader at the moment: try again"));
+        reply_error(reply, "the Raft group has no leader at the moment: try again");
     json_decref(question);
     free(command);
 }
 
-static void answer_pending(struct daemon *daemon, int64_t now_us)
+static void reply_admitted(const struct daemon *daemon, struct admission *admission)
 {
     const struct cluster *cluster = &daemon->manager.cluster;
+    char numbers[4][24];
 
-    for (int i = 0; i < PENDING_MAX; i++) {
-        struct pending *one = &pending[i];
-        const struct member *member = one->reply ? cluster_member(cluster, one->node_id) : NULL;
-        if (member && member->raft_id > one->after && member->start_no == 0) {
-            char numbers[4][24];
-            (void)snprintf(numbers[0], sizeof numbers[0], "%" PRIx64, cluster->cluster_id);
-            (void)snprintf(numbers[1], sizeof numbers[1], "%" PRIx64, member->raft_id);
-            (void)snprintf(numbers[2], sizeof numbers[2], "%" PRIx32, cluster->epoch);
-            (void)snprintf(numbers[3], sizeof numbers[3], "%" PRIx64, cluster->system_identifier);
-            reply_json(one->reply, json_pack("{s:s, s:s, s:s, s:s}", "cluster_id", numbers[0], "raft_id", numbers[1],
-                                             "epoch", numbers[2], "system", numbers[3]));
-            one->reply = NULL;
-        } else if (one->reply && now_us >= one->deadline_us) {
-            reply_json(one->reply, json_pack("{s:s}", "error", "the admission was not committed in time: try again"));
-            one->reply = NULL;
+    (void)snprintf(numbers[0], sizeof numbers[0], "%" PRIx64, cluster->cluster_id);
+    (void)snprintf(numbers[1], sizeof numbers[1], "%" PRIx64, cluster->raft_id_last);
+    (void)snprintf(numbers[2], sizeof numbers[2], "%" PRIx32, cluster->epoch);
+    (void)snprintf(numbers[3], sizeof numbers[3], "%" PRIx64, cluster->system_identifier);
+    reply_json(admission->reply, json_pack("{s:s, s:s, s:s, s:s}", "cluster_id", numbers[0], "raft_id", numbers[1],
+                                           "epoch", numbers[2], "system", numbers[3]));
+    admission->reply = NULL;
+    admission->until_us = clock_boot_us() + HOLD_US;
+}
+
+/*
+ * A raft id goes to whom the very command that gave it out was proposed for, and to nobody else: two daemons under one
+ * raft id would be one voter with two votes (R19). A member with the right number in the state may be somebody else's
+ * doing: an earlier question of the same node, or another host with the same node id, by way of another leader.
+ */
+void join_applied(struct daemon *daemon, const uint8_t *bytes, size_t length, bool admitted_one)
+{
+    struct command *command = NULL;
+
+    for (struct admission *one = daemon->admissions; one < daemon->admissions + ADMISSIONS_MAX; one++) {
+        if (!one->reply)
+            continue;
+        if (!command) {
+            command = malloc(sizeof *command);
+            if (!command || command_decode(bytes, length, command, NULL) < 0 || command->kind != COMMAND_JOIN)
+                break;
+        }
+        if (command->raft_id != daemon->identity.raft_id || command->start_no != daemon->identity.start_no ||
+            command->wall_us != one->wall_us || command->member.node_id != one->node_id)
+            continue;
+        if (admitted_one) {
+            reply_admitted(daemon, one);
+        } else {
+            reply_error(one->reply, "the cluster changed while this node was being admitted: try again");
+            *one = (struct admission){ 0 };
         }
     }
+    free(command);
+}
+
+/* Those that were not answered in time; at the end of the daemon, all. */
+static void answer_late(struct daemon *daemon, int64_t now_us)
+{
+    for (struct admission *one = daemon->admissions; one < daemon->admissions + ADMISSIONS_MAX; one++) {
+        if (one->reply && (daemon->closing || now_us >= one->until_us)) {
+            reply_error(one->reply, daemon->closing ? "this daemon is ending: try again"
+                                                    : "the admission was not committed in time: try again");
+            *one = (struct admission){ 0 };
+        }
+    }
+}
+
+void join_stop(struct daemon *daemon)
+{
+    answer_late(daemon, clock_boot_us());
+    if (!daemon->joiner || daemon->joiner->stopped)
+        return;
+    /* The storage stays: an answer may still be on its way, and there is one joiner in a daemon's life. */
+    daemon->joiner->stopped = true;
+    uv_close((uv_handle_t *)&daemon->joiner->timer, NULL);
 }
 
 /* -- founding ----------------------------------------------------------------------------------------------------- */
@@ -340,22 +432,21 @@ static void answer_pending(struct daemon *daemon, int64_t now_us)
 int join_found(struct daemon *daemon, struct err *err)
 {
     struct identity identity = daemon->identity;
+    int failed = 0;
 
     if (identity.cluster_id == 0) {
+        if (daemon->seen.system_identifier == 0)
+            return err_set(err, ERR_REFUSED, "could not found the cluster: the system identifier is not known yet");
         identity.cluster_id = rand_identity();
         identity.raft_id = 1;
         identity.epoch = 0;
         identity.system_identifier = daemon->seen.system_identifier;
         identity.founder = true;
-        int failed = identity_save(daemon, &identity, err);
-        if (failed)
-            return err_wrap(err, "could not found the cluster");
+        failed = identity_save(daemon, &identity, err);
     }
-    struct directory_id directory = { rand_identity() };
-    int failed = identity_save_directory(daemon, directory, err);
-    if (failed)
-        return err_wrap(err, "could not found the cluster");
-    return daemon_become_member(daemon, err);
+    if (!failed)
+        failed = daemon_become_member(daemon, err);
+    return failed ? err_wrap(err, "could not found the cluster") : 0;
 }
 
 static void propose_found(struct daemon *daemon, int64_t now_us)
@@ -364,7 +455,9 @@ static void propose_found(struct daemon *daemon, int64_t now_us)
     uint64_t cluster_id;
 
     if (!daemon->identity.founder || daemon->manager.cluster.cluster_id != 0 || !daemon->manager.lead.raft.leader ||
-        daemon->seen.timeline.no == 0 || now_us - daemon->found_at_us < FOUND_EVERY_US)
+        daemon->seen.state != PG_PRIMARY || daemon->seen.timeline.no == 0 ||
+        daemon->seen.system_identifier != daemon->identity.system_identifier ||
+        now_us - daemon->found_at_us < FOUND_EVERY_US)
         return;
     daemon->found_at_us = now_us;
     found.cluster_id = daemon->identity.cluster_id;
@@ -377,25 +470,39 @@ static void propose_found(struct daemon *daemon, int64_t now_us)
     (void)manager_submit(&daemon->manager, &found, now_us, NULL);
 }
 
-/* The log holds the state now: from here on an empty log means that it was lost, and founding is over for good. */
-static void note_begun(struct daemon *daemon)
+/*
+ * The log holds the state now: from here on an empty log means that it was lost, and founding is over for good. The
+ * agreed raft timings are kept beside it, since the log is opened with them before it can be read.
+ */
+static void note_agreed(struct daemon *daemon, int64_t now_us)
 {
+    const struct policy *policy = &daemon->manager.cluster.policy;
     struct identity identity = daemon->identity;
     struct err err = { 0 };
+    char text[ERR_TEXT_MAX * 2];
 
-    if (identity.begun || daemon->manager.cluster.cluster_id == 0)
+    if (daemon->manager.cluster.cluster_id == 0)
+        return;
+    consensus_set_timing(daemon->consensus, policy->raft_election_timeout_ms, policy->raft_heartbeat_ms);
+    bool known = identity.begun && identity.raft_election_timeout_ms == policy->raft_election_timeout_ms &&
+                 identity.raft_heartbeat_ms == policy->raft_heartbeat_ms;
+    if (known || (daemon->noted_at_us != 0 && now_us - daemon->noted_at_us < NOTE_AGAIN_US))
         return;
     identity.begun = true;
     identity.founder = false;
-    if (identity_save(daemon, &identity, &err) < 0)
-        daemon_event(daemon, EVENT_CONFIG_NOTICE, "text=\"%s\"", err.text);
+    identity.raft_election_timeout_ms = policy->raft_election_timeout_ms;
+    identity.raft_heartbeat_ms = policy->raft_heartbeat_ms;
+    bool failed = identity_save(daemon, &identity, &err) < 0;
+    daemon->noted_at_us = failed ? now_us : 0;
+    if (failed)
+        daemon_event(daemon, EVENT_CONFIG_NOTICE, "text=%s", log_quoted(text, sizeof text, err.text));
 }
 
 void join_turn(struct daemon *daemon, int64_t now_us)
 {
+    answer_late(daemon, now_us);
     if (!daemon->consensus)
         return;
-    note_begun(daemon);
+    note_agreed(daemon, now_us);
     propose_found(daemon, now_us);
-    answer_pending(daemon, now_us);
 }

@@ -269,8 +269,10 @@ void live_keep_peers(struct daemon *daemon)
 static void applied(void *ctx, const uint8_t *bytes, size_t length)
 {
     struct daemon *daemon = ctx;
+    uint64_t raft_id_last = daemon->manager.cluster.raft_id_last;
 
     manager_apply(&daemon->manager, bytes, length, clock_boot_us());
+    join_applied(daemon, bytes, length, daemon->manager.cluster.raft_id_last != raft_id_last);
     daemon_wake(daemon);
 }
 

@@ -54,9 +54,11 @@ static enum log_level level_of(const struct settings *settings)
 
 static int use_log(const struct settings *settings, struct err *err)
 {
-    log_set_level(level_of(settings));
     int failed = log_set_file(settings->log_file[0] ? settings->log_file : NULL);
-    return failed ? err_set_errno(err, -failed, "could not open log_file '%s'", settings->log_file) : 0;
+    if (failed)
+        return err_set_errno(err, -failed, "could not open log_file '%s'", settings->log_file);
+    log_set_level(level_of(settings));
+    return 0;
 }
 
 static void reload(struct daemon *daemon)
@@ -119,6 +121,8 @@ static int run(struct daemon *daemon)
         daemon_fail(daemon, &err);
     uv_run(&daemon->loop, UV_RUN_DEFAULT);
     join_free(daemon);
+    uv_close((uv_handle_t *)&daemon->timer, NULL);
+    uv_run(&daemon->loop, UV_RUN_NOWAIT);
     uv_loop_close(&daemon->loop);
     return daemon->exit_status;
 }
