@@ -162,8 +162,8 @@ int ini_parse(const char *text, size_t length, const char *file, ini_accept *acc
         text += 3;
     while (text < end) {
         const char *stop = memchr(text, '\n', (size_t)(end - text));
-        struct line line = { .at = text, .end = stop ? stop : end, .file = file, .number = ++number };
-
+        number++;
+        struct line line = { .at = text, .end = stop ? stop : end, .file = file, .number = number };
         text = stop ? stop + 1 : end;
         if (over(&line))
             continue;

@@ -175,10 +175,10 @@ static bool parse_sync(const char *value, struct pg_conf *conf)
     if (strncmp(at, " (", 2) != 0)
         return false;
     for (at += 1; (*at == '(' || *at == ',') && at[1] == '"';) {
-        char *name = conf->sync_names[conf->sync_name_count];
         size_t used = 0;
         if (conf->sync_name_count == MEMBERS_MAX)
             return false;
+        char *name = conf->sync_names[conf->sync_name_count];
         for (at += 2; *at && (*at != '"' || at[1] == '"'); at++) {
             if (*at == '"')
                 at++;
