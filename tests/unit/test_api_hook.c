@@ -6,7 +6,7 @@
 
 #include <unistd.h>
 
-#include "agreed.h"
+#include "agreed_steps.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "daemon/api.h"
