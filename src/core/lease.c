@@ -1,8 +1,9 @@
 /* lease.c - all lease arithmetic. The argument stands in lease.h. */
 #include "core/lease.h"
 
-#define FIRST_AGAIN_US ((int64_t)10000) /* after the first round under a token; doubled each time: replies take time   \
-                                         */
+#define FIRST_AGAIN_US                                                                                                 \
+    ((int64_t)10000) /* after the first round under a token; doubled each time: replies take time                      \
+                      */
 #define TRIES_SOON 4
 
 void lease_voter_init(struct lease_voter *voter, int64_t now_us)
