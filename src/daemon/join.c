@@ -77,7 +77,7 @@ static json_t *describe(const struct joiner *joiner)
     daemon_self(daemon, &self);
     (void)snprintf(system, sizeof system, "%" PRIx64, daemon->seen.system_identifier);
     (void)snprintf(asker, sizeof asker, "%" PRIx64, joiner->asker);
-    return json_pack("{s:s, s:i, s:s, s:i, s:s, s:s, s:s, s:i, s:b, s:s, s:s, s:s, s:s, s:b}", "request", "join",
+    return json_pack("{s:s, s:s, s:i, s:s, s:i, s:s, s:s, s:s, s:i, s:b, s:s, s:s, s:s, s:b}", "request", "join",
                      "asker", asker, "node_id", self.node_id, "name", self.name, "kind", (int)self.kind, "address",
                      self.address, "conninfo", self.conninfo, "location", self.location, "priority", self.priority,
                      "manual", self.manual, "replication_user", self.replication_user, "config_file", self.config_file,
