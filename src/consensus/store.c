@@ -24,13 +24,29 @@ struct inventory { /* what libraft has left in a directory */
     bool voted; /* the metadata speak of more than a founding */
 };
 
+/* libraft makes open segments beforehand, full of zeros: before the first entry, and also before there is a term. */
+static bool is_unwritten(const char *directory, const char *name)
+{
+    char path[PATH_BYTES_MAX];
+    uint64_t format = 0;
+
+    (void)snprintf(path, sizeof path, "%s/%s", directory, name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    ssize_t got = read(fd, &format, sizeof format);
+    (void)close(fd);
+    return got >= 0 && format == 0;
+}
+
 /* Segments are open-N and FIRST-LAST. */
-static bool is_segment(const char *name)
+static bool is_segment(const char *directory, const char *name)
 {
     size_t digits = strspn(name, "0123456789");
 
-    return strncmp(name, "open-", 5) == 0 ||
-           (digits > 0 && name[digits] == '-' && strspn(name + digits + 1, "0123456789") > 0);
+    if (strncmp(name, "open-", 5) == 0)
+        return !is_unwritten(directory, name);
+    return digits > 0 && name[digits] == '-' && strspn(name + digits + 1, "0123456789") > 0;
 }
 
 static void look_into_metadata(const char *directory, const char *name, struct inventory *inventory)
@@ -60,7 +76,7 @@ static struct inventory take_inventory(const char *directory)
     while (dir && (entry = readdir(dir))) {
         if (strcmp(entry->d_name, "metadata1") == 0 || strcmp(entry->d_name, "metadata2") == 0)
             look_into_metadata(directory, entry->d_name, &inventory);
-        inventory.segments += is_segment(entry->d_name);
+        inventory.segments += is_segment(directory, entry->d_name);
         inventory.snapshots += strncmp(entry->d_name, "snapshot-", 9) == 0;
     }
     if (dir)
@@ -101,7 +117,8 @@ int store_check(const char *directory, struct err *err)
     if ((inventory.segments || inventory.snapshots) && !inventory.metadata)
         return err_set(err, ERR_CORRUPT,
                        "the raft log in '%s' has lost its metadata files: what this member has "
-                       "voted for is forgotten",
+                       "voted for is forgotten; it must be admitted anew: empty its state directory, start raftmgrd "
+                       "again and run 'rmctl standby register --force' (a witness: 'rmctl witness register --force')",
                        directory);
     return 0;
 }
@@ -113,10 +130,12 @@ int store_failure(const char *directory, uint64_t id, int status, const char *de
     switch (status) {
     case RAFT_CORRUPT:
     case RAFT_MALFORMED:
-        return err_set(err, ERR_CORRUPT,
-                       "the raft log in '%s' is damaged (%s); raft member %" PRIu64 " cannot be "
-                       "used any more: move the directory away and start again, and this node rejoins as a new member",
-                       directory, text, id);
+        return err_set(
+            err, ERR_CORRUPT,
+            "the raft log in '%s' is damaged (%s); raft member %" PRIu64 " cannot be "
+            "used any more and must be admitted anew: empty the node's state directory, start raftmgrd again "
+            "and run 'rmctl standby register --force' (a witness: 'rmctl witness register --force')",
+            directory, text, id);
     case RAFT_NOSPACE:
         return err_set(err, ERR_NO_SPACE, "no space for the raft log in '%s': %s", directory, text);
     case RAFT_NOMEM:

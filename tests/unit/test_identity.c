@@ -167,6 +167,8 @@ static void a_lost_member_file_beside_a_log_is_told(void)
     CU_ASSERT_EQUAL(mkdir(path, 0700), 0);
     CU_ASSERT_EQUAL(start("lost", &err), 0); /* an empty one says nothing */
     write_file("raft/open-1", "");
+    CU_ASSERT_EQUAL(start("lost", &err), 0); /* nor does one that a member made and never wrote to */
+    write_file("raft/open-1", "12345678");
     CU_ASSERT_EQUAL(start("lost", &err), -(int)ERR_CORRUPT);
     CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "--force"));
     end();
