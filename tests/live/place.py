@@ -117,8 +117,8 @@ class Host:
 
     def wait_dead(self, pids):
         def gone():
-            self.reap()
-            return not any(alive(pid) for pid in pids)
+            self.reap()  # a process whose first thread is a zombie already may still have others
+            return not any(alive(pid) for pid in pids) and not any(child.pid in pids for child in self.children)
         wait_for(f"the end of everything on {self.name}", gone, KILL_S, 0.005)
 
 
