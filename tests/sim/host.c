@@ -218,7 +218,6 @@ void host_daemon_start(struct host *host)
         manager_guard(&host->manager, true, host->guard.mode, host->guard.kill_at_us, clock_of(host));
     check_daemon_started(host);
     group_open(host);
-    plant_started(host);
     host_crank(host);
     if (host->data)
         world_put(host, AT_LOOK, world_chance(host->world, MS, 50 * MS), 1, 0);

@@ -30,12 +30,6 @@ const char *plant_finders(enum plant plant)
     return plants[plant].finders;
 }
 
-void plant_started(struct host *host)
-{
-    if (host->world->plant == PLANT_VOTER_FORGETS)
-        host->manager.voter.start_us = clock_of(host) - 3600 * SEC;
-}
-
 void plant_before_crank(struct host *host)
 {
     struct manager *manager = &host->manager;
@@ -46,8 +40,11 @@ void plant_before_crank(struct host *host)
         if (lease->end_us != 0 && lease->end_us <= lease->sent_us + lease->length_us)
             lease->end_us += lease->length_us;
         break;
+    case PLANT_VOTER_FORGETS:
+        manager->voter.start_us = manager->voter.granted_until_us = clock_of(host) - 3600 * SEC;
+        break;
     case PLANT_STALE_START:
-        manager->node.hello = manager->lead.hello = manager->cluster.cluster_id != 0;
+        manager->node.hello = manager->cluster.cluster_id != 0;
         break;
     case PLANT_STATE_DIFFERS:
         if (host->index == 1 && host->world->complete && manager->cluster.member_count > 0)

@@ -11,7 +11,7 @@
 
 #define PLANTS                                                                                                         \
     PLANT(LEASE_TOO_LONG, "lease-too-long", "G1", "the holder counts its lease twice as long as granted")              \
-    PLANT(VOTER_FORGETS, "voter-forgets", "G1", "a restarted voter counts as having granted nothing (R12)")            \
+    PLANT(VOTER_FORGETS, "voter-forgets", "G1", "a voter says at once that its grants have ended (R12)")               \
     PLANT(NO_GUARD, "no-guard", "G1", "the guard does nothing")                                                        \
     PLANT(STALE_START, "stale-start", "G1 G2", "a restarted daemon acts before its HELLO is applied (R10)")            \
     PLANT(ROGUE_PROMOTE, "rogue-promote", "G2", "a standby promotes that nobody elected")                              \
@@ -43,7 +43,6 @@ enum plant plant_by_name(const char *name);
 const char *plant_name(enum plant plant);
 const char *plant_finders(enum plant plant);
 
-void plant_started(struct host *host);
 void plant_before_crank(struct host *host);
 void plant_message(struct host *host, uint64_t from_raft_id, const struct message *message);
 void plant_action(struct host *host, struct pg_action *action);
