@@ -274,7 +274,7 @@ check: ## before a commit: lint, tidy, a build with clang, unit tests, 200 seeds
 
 asan: ## unit tests and some seeds with the address and undefined behaviour sanitizers
 	+$(MAKE) $(PARALLEL) BUILD=$(BUILD)/asan SANITIZE=address,undefined OPT="-O1 -g" unit-bin $(SIM_GOAL)
-	$(BUILD)/asan/bin/$(notdir $(UNIT_BIN))
+	LSAN_OPTIONS=suppressions=tests/lint/lsan.supp:print_suppressions=0 $(BUILD)/asan/bin/$(notdir $(UNIT_BIN))
 	$(if $(SIM_GOAL),$(BUILD)/asan/bin/raftmgr-sim --many 20 --seconds $(SECONDS_EACH))
 
 clang: ## a strict build with clang, of its own
