@@ -107,9 +107,10 @@ void plant_look(struct host *host, struct pg_seen *seen)
         break;
     case PLANT_FOLLOW_DIVERGED:
         if (seen->state == PG_STANDBY && !cluster_fenced(cluster) && cluster->primary.node_id != host->node_id &&
-            seen->conf.upstream == 0) {
-            seen->timeline = cluster->primary.timeline;
-            seen->end.at = 1;
+            seen->conf.upstream == 0 && host->manager.node.primary) {
+            seen->timeline = host->manager.node.primary->timeline;
+            seen->history = host->manager.node.primary->history;
+            seen->end = host->manager.node.primary->end;
         }
         break;
     case PLANT_START_UNFINISHED:
