@@ -27,6 +27,7 @@ struct joiner {
     uint64_t asker;            /* drawn anew by each daemon */
     const char *next;          /* in settings.join */
     char leader[ADDRESS_SIZE]; /* asked next, when a member named it */
+    char asked[ADDRESS_SIZE];  /* asked last */
     char heard[TEXT_SIZE * 2]; /* what speaks against it, of all that was heard in this round through `join` */
     bool refused;              /* and that a member said so, where others were not even reached */
     bool asking;
@@ -122,7 +123,9 @@ static void answered(void *ctx, int status, const uint8_t *bytes, size_t length,
     if (joiner->stopped)
         return;
     if (status != 0) {
-        note_answer(joiner, err->text, false);
+        char text[TEXT_SIZE * 2];
+        (void)snprintf(text, sizeof text, "could not ask '%s': %.300s", joiner->asked, err->text);
+        note_answer(joiner, text, false);
         return;
     }
     json_t *answer = json_loadb((const char *)bytes, length, 0, NULL);
@@ -187,6 +190,7 @@ static void ask(uv_timer_t *timer)
         return;
     }
     joiner->asking = true;
+    (void)text_copy(joiner->asked, sizeof joiner->asked, address);
     net_request(daemon->net, address, (const uint8_t *)text, strlen(text), ASK_TIMEOUT_MS, answered, joiner);
     free(text);
 }

@@ -39,6 +39,8 @@ static int read_settings(const char *path, struct settings *settings, bool tell,
     settings_begin(reader, settings);
     int failed = ini_load(path, settings_accept, reader, err);
     int unsound = failed ? failed : settings_finish(reader, err);
+    if (failed && tell)
+        (void)fprintf(stderr, "ERROR: %s\n", err->text);
     for (uint32_t i = 0; i < reader->note_count && tell; i++)
         (void)fprintf(stderr, "%s: %s\n", note_levels[reader->notes[i].level], reader->notes[i].text);
     free(reader);
@@ -176,10 +178,8 @@ int main(int argc, char **argv)
     char *absolute = realpath(path, NULL);
     (void)text_copy(daemon.config_path, sizeof daemon.config_path, absolute ? absolute : path);
     free(absolute);
-    if (read_settings(path, &daemon.settings, true, &err) < 0) {
-        (void)fprintf(stderr, "ERROR: %s\n", err.text);
+    if (read_settings(path, &daemon.settings, true, &err) < 0)
         return err_exit_status(err.code);
-    }
     if (check) {
         (void)printf("%s: configuration of node '%s' (ID: %d) is sound\n", path, daemon.settings.node_name,
                      daemon.settings.node_id);

@@ -74,12 +74,17 @@ def bad_configuration(stage, note):
         ({"raft_heartbeat": "2s"}, "raft_heartbeat"),
         ({"secret_file": "/does/not/exist"}, "/does/not/exist"),
         ({"state_directory": "/proc/nothing"}, "/proc/nothing"),
-        ({"lease_tll": "4s"}, "lease_tll"),
     ]
     for settings, word in cases:
         node.settings = {}
         node.configure(**settings)
         start_refused(node, word)
+    # A name that nobody knows is told and passed over, as repmgr does.
+    node.settings = {}
+    node.configure(lease_tll="4s")
+    checked = node.host.run([cluster.program("raftmgrd"), "-f", node.conf, "--check-config"])
+    if "WARNING" not in checked.stderr or "lease_tll" not in checked.stderr:
+        raise Failure(f"an unknown name is not told: {checked.stderr}")
     os.chmod(node.host.path("secret"), 0o644)
     node.settings = {}
     node.configure()
