@@ -65,24 +65,27 @@ def replay_paused(trial):
 @scenario(data=3)
 def winner_killed(trial):
     """the winner dies in the middle of its promotion: the next one gets a timeline of its own"""
-    before = int(trial.cluster.status()["primary"]["timeline"])
+    cluster = trial.cluster
+    before = int(cluster.status()["primary"]["timeline"])
     trial.fault(trial.primary.host.kill())
 
     def elected():
-        for status in trial.cluster.statuses():
-            named = trial.cluster.node((status.get("primary") or {}).get("node_id"))
-            if named and named is not trial.primary:
-                return named
+        for node in trial.standbys:
+            status = node.status() or {}
+            if status and status["primary"]["node_id"] != trial.primary.number:
+                return cluster.node(status["primary"]["node_id"])
         return None
-    winner = wait_for("a winner", elected, 20, 0.002)
+    winner = wait_for("a winner", elected, 20, 0.001)
     winner.host.kill()
-    trial.heal()
-    trial.writes_again(deadline_s=60)
-    trial.cluster.wait_settled()
-    after = int(trial.cluster.status()["primary"]["timeline"])
-    trial.note(f"timeline {before}, then {after}")
-    if after <= before:
-        raise Failure(f"timeline {after} after {before}")
+    trial.primary.boot()  # for a majority
+
+    def next_one():
+        return next((row for row in reversed(trial.main.acks())
+                     if row.host != winner.name and row.timeline > before and row.sent_us > trial.fault_us), None)
+    row = wait_for(f"a primary other than {winner.name}", next_one, 60)
+    trial.note(f"timeline {before}, {winner.name} died, then {row.timeline} on {row.host}")
+    if row.timeline < before + 2:
+        raise Failure(f"{row.host} got timeline {row.timeline}, which was {winner.name}'s")
 
 
 @scenario(root=True)
