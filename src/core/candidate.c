@@ -131,6 +131,18 @@ static int find_furthest(const struct cluster *cluster, const struct heard heard
     return furthest;
 }
 
+/* How far this WAL is the replaced primary's: bare positions of another timeline say nothing of what it lacks. */
+static struct lsn shared_end(const struct cluster *cluster, const struct fence_report *own)
+{
+    const struct primary *primary = &cluster->primary;
+
+    if (own->timeline.no == primary->timeline.no)
+        return own->end;
+    if (own->timeline.no != primary->from_timeline.no)
+        return (struct lsn){ 0 };
+    return lsn_cmp(own->end, primary->position) < 0 ? own->end : primary->position;
+}
+
 /* Why a reporter may not lead, or VERDICT_READY. */
 static enum verdict may_lead(const struct cluster *cluster, uint32_t index, const struct fence_report *own,
                              const struct fence_report *furthest, struct lsn async_lsn)
@@ -145,7 +157,8 @@ static enum verdict may_lead(const struct cluster *cluster, uint32_t index, cons
         return VERDICT_MANUAL;
     if (!holds_same(own, furthest))
         return VERDICT_BEHIND;
-    if (async_lsn.at != 0 && own->end.at + cluster->policy.maximum_lag_on_failover_bytes < async_lsn.at)
+    if (async_lsn.at != 0 &&
+        shared_end(cluster, own).at + cluster->policy.maximum_lag_on_failover_bytes < async_lsn.at)
         return VERDICT_LAG_LIMIT;
     return VERDICT_READY;
 }
