@@ -176,8 +176,10 @@ static void check_lease(struct host *host)
         return;
     }
     *until_us = world->now_us + clock_until(host, manager->node.lease.end_us);
-    if (*until_us > check->lease_end_us[host->index] || check->lease_end_us[host->index] == UNMANAGED_US)
+    if (*until_us > check->lease_end_us[host->index] || check->lease_end_us[host->index] == UNMANAGED_US) {
         check->lease_end_us[host->index] = *until_us;
+        check->told_lsn[host->index] = manager->node.pg.end.at;
+    }
     if (manager->cluster.token.no < check->token_seen[host->index])
         check_fail(world, "G2", "n%u holds a lease on token %" PRIu64 " and had applied %" PRIu64, host->index + 1,
                    manager->cluster.token.no, check->token_seen[host->index]);
@@ -296,7 +298,6 @@ void check_writable(struct host *host)
 {
     struct world *world = host->world;
     struct check *check = &world->check;
-    struct wal lost;
 
     /* A thawed host may open for a moment, under an older token. */
     if (host->server.conf.token.no < check->present_token && excused(host))
@@ -307,9 +308,7 @@ void check_writable(struct host *host)
     /* A pause is a lease without end. */
     if (check->lease_end_us[host->index] < world->now_us && !excused(host) && check->reference.pause == PAUSE_OFF)
         check_fail(world, "G1", "n%u becomes writable without a lease", host->index + 1);
-    if (!check->async && !wal_holds_all_acked(world, host->server.wal, &lost))
-        check_fail(world, "G3", "n%u is primary and lacks the commit acknowledged at %" PRIu64 " of timeline %u",
-                   host->index + 1, lost.end, world->branches[lost.branch].timeline);
+    check_loss(host);
 }
 
 void check_wrote(struct host *host)

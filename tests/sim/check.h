@@ -5,10 +5,11 @@
  *   G1     two valid leases at one instant; two writers; a writer past its lease's end
  *   G2     a promotion or start that nothing committed permits; tokens going back; a token or timeline used twice
  *   G3     an acknowledged commit that the present primary, or the demand it was acknowledged under, does not have
- *   G5     a switchover that loses anything, or does not end within its deadline
- *   G7     PostgreSQL started on an unfinished directory
- *   LIVE   after healing: no primary, a standby that does not stream, an open operation, no acknowledgement
- *   STATE  two nodes differ after the same entry;  RAFT: our small Raft itself is wrong;  CIRCLE: time stands still
+ *   G4     with durability=async, a failover that loses more than maximum_lag_on_failover from what the primary last
+ * told G5     a switchover that loses anything, or does not end within its deadline G7     PostgreSQL started on an
+ * unfinished directory LIVE   after healing: no primary, a standby that does not stream, an open operation, no
+ * acknowledgement STATE  two nodes differ after the same entry;  RAFT: our small Raft itself is wrong;  CIRCLE: time
+ * stands still
  */
 #ifndef RAFTMGR_SIM_CHECK_H
 #define RAFTMGR_SIM_CHECK_H
@@ -38,8 +39,9 @@ struct check {
     int32_t present;                     /* host that became writable last, under the newest token; -1: none */
     uint64_t present_token;
     int64_t last_ack_us;
-    bool async;                  /* the cluster was asynchronous at some time: G3 does not apply */
-    int64_t switchover_until_us; /* an undisturbed switchover must be over by then; 0: none */
+    uint64_t told_lsn[CHECK_HOSTS]; /* position that it had told of when it last renewed its lease */
+    bool async;                     /* the cluster was asynchronous at some time: G3 does not apply */
+    int64_t switchover_until_us;    /* an undisturbed switchover must be over by then; 0: none */
     int32_t token_owner[TOKENS_MAX];
     uint32_t token_timeline[TOKENS_MAX];
     bool timeline_used[TIMELINES_MAX];
@@ -70,6 +72,8 @@ void check_wrote(struct host *host);
 void check_acked(struct host *host, struct wal commit);
 void check_attached(struct host *host, struct host *upstream);
 void check_data_lost(struct host *host);
+/* This host is primary now: what was acknowledged before and is not there is lost, and within what bounds? */
+void check_loss(struct host *host);
 /* A fault has just happened: switchovers under way are not undisturbed any more. */
 void check_disturbed(struct world *world);
 /* True when the cluster is as it should be at rest; else *ret_why says what is missing. */

@@ -50,18 +50,60 @@ void check_acked(struct host *host, struct wal commit)
     struct world *world = host->world;
     struct check *check = &world->check;
     struct branch *branch = &world->branches[commit.branch];
+    const struct host *present = check->present >= 0 ? &world->hosts[check->present] : NULL;
 
     check->acks++;
     check->last_ack_us = world->now_us;
+    /* A thawed host may acknowledge until its guard runs, where it waits for nobody. */
+    if (check->async && present != host)
+        return;
     if (commit.end > branch->acked)
         branch->acked = commit.end;
     if (check->async)
         return;
-    const struct host *present = check->present >= 0 ? &world->hosts[check->present] : NULL;
     if (present && present != host && !wal_holds(world, present->server.wal, commit))
         check_fail(world, "G3", "n%u acknowledges %" PRIu64 " of timeline %u, and n%u, primary since, lacks it",
                    host->index + 1, commit.end, branch->timeline, present->index + 1);
     check_demands(host, commit);
+}
+
+/* The lag rule's bound: what the primary told of when it last renewed, less the allowance. */
+static void check_bound(struct host *host, struct wal lost)
+{
+    struct world *world = host->world;
+    uint32_t writer = world->branches[lost.branch].host;
+    uint64_t held = wal_common(world, host->server.wal, lost);
+    uint64_t told = world->check.told_lsn[writer];
+    uint64_t allowance = world->check.reference.policy.maximum_lag_on_failover_bytes;
+
+    if (told > lost.end)
+        told = lost.end;
+    if (held + allowance < told)
+        check_fail(world, "G4",
+                   "n%u is primary from %" PRIu64 ", n%u had told of %" PRIu64 " and %" PRIu64 " may be lost",
+                   host->index + 1, held, writer + 1, told, allowance);
+}
+
+void check_loss(struct host *host)
+{
+    struct world *world = host->world;
+    const struct check *check = &world->check;
+    bool lag_rule = world->profile.policy.durability == DURABILITY_ASYNC;
+
+    for (uint32_t i = 0; i < world->branch_count; i++) {
+        struct wal acked = { (int32_t)i, world->branches[i].acked };
+        if (acked.end == 0 || wal_holds(world, host->server.wal, acked))
+            continue;
+        if (check->reference.operation.kind == OPERATION_SWITCHOVER)
+            check_fail(world, "G5", "the switchover to n%u lost what was acknowledged up to %" PRIu64, host->index + 1,
+                       acked.end);
+        else if (!check->async)
+            check_fail(world, "G3", "n%u is primary and lacks the commit acknowledged at %" PRIu64 " of timeline %u",
+                       host->index + 1, acked.end, world->branches[i].timeline);
+        else if (lag_rule)
+            check_bound(host, acked);
+        world->branches[i].acked = 0; /* said once */
+    }
 }
 
 void check_attached(struct host *host, struct host *upstream)

@@ -17,6 +17,7 @@ static void draw_policy(struct world *world)
     static const uint32_t election[] = { 150, 250, 500 };
     static const uint32_t strictness[] = { DURABILITY_QUORUM, DURABILITY_QUORUM, DURABILITY_QUORUM, DURABILITY_QUORUM,
                                            DURABILITY_STRICT, DURABILITY_STRICT, DURABILITY_ASYNC };
+    static const uint64_t lag[] = { 0, 2000, 20000, 1 << 20 };
     struct policy *policy = &world->profile.policy;
     struct err err = { 0 };
 
@@ -29,6 +30,7 @@ static void draw_policy(struct world *world)
     policy->durability = pick(world, strictness, ARRAY_LEN(strictness));
     policy->synchronous_count = world->profile.data > 2 && world_permille(world, 300) ? 2 : 1;
     policy->primary_start_timeout_ms = world_permille(world, 250) ? 3000 : 0;
+    policy->maximum_lag_on_failover_bytes = lag[rand_below(&world->rand, ARRAY_LEN(lag))];
     policy->fence_wait = world_permille(world, 50) ? FENCE_WAIT_NONE : FENCE_WAIT_LEASE;
     if (settings_policy_check(policy, &err) < 0) {
         printf("sim: these settings contradict one another: %s\n", err.text);

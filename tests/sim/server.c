@@ -97,6 +97,7 @@ static void open_for_writing(struct host *host, uint32_t timeline)
     struct server *server = &host->server;
 
     server->wal.branch = wal_branch(host->world, timeline, server->wal.branch, server->wal.end);
+    host->world->branches[server->wal.branch].host = host->index;
     server->wal.end += CHECKPOINT_BYTES;
     server->replayed = server->checkpoint = server->wal.end;
     server->state = SERVER_PRIMARY;

@@ -25,6 +25,7 @@ struct branch {
     int32_t parent; /* -1: none */
     uint64_t fork;  /* where it left its parent */
     uint64_t acked; /* end of the last acknowledged commit on it; 0: none */
+    uint32_t host;  /* who wrote it */
 };
 
 struct wal {
@@ -114,6 +115,8 @@ void wal_history(const struct world *world, struct wal wal, struct history *ret_
  * UINT64_MAX: it did not; 0: nothing in common. */
 uint64_t wal_visible_fork(const struct world *world, struct wal wal, struct wal other);
 /* Every acknowledged commit is in there; if not, *ret_lost is one that is not. */
+/* How far the holder has what this is: a position on the way to what.end. */
+uint64_t wal_common(const struct world *world, struct wal holder, struct wal what);
 bool wal_holds_all_acked(const struct world *world, struct wal holder, struct wal *ret_lost);
 void histories_add(struct server *server, uint32_t timeline);
 bool histories_has(const struct server *server, uint32_t timeline);

@@ -21,6 +21,24 @@ bool wal_holds(const struct world *world, struct wal holder, struct wal what)
     return false;
 }
 
+uint64_t wal_common(const struct world *world, struct wal holder, struct wal what)
+{
+    uint64_t limit = what.end;
+
+    for (int32_t at = what.branch; at >= 0; at = world->branches[at].parent) {
+        uint64_t held = holder.end;
+        for (int32_t own = holder.branch; own >= 0; own = world->branches[own].parent) {
+            if (own == at)
+                return held < limit ? held : limit;
+            if (world->branches[own].fork < held)
+                held = world->branches[own].fork;
+        }
+        if (world->branches[at].fork < limit)
+            limit = world->branches[at].fork;
+    }
+    return 0;
+}
+
 /* The branch of the last record. */
 static int32_t last_branch(const struct world *world, struct wal wal)
 {
