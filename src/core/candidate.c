@@ -157,8 +157,7 @@ static enum verdict may_lead(const struct cluster *cluster, uint32_t index, cons
         return VERDICT_MANUAL;
     if (!holds_same(own, furthest))
         return VERDICT_BEHIND;
-    if (async_lsn.at != 0 &&
-        shared_end(cluster, own).at + cluster->policy.maximum_lag_on_failover_bytes < async_lsn.at)
+    if (async_lsn.at != 0 && shared_end(cluster, own).at + cluster->policy.maximum_lag_on_failover_bytes < async_lsn.at)
         return VERDICT_LAG_LIMIT;
     return VERDICT_READY;
 }
