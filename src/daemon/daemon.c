@@ -212,9 +212,11 @@ static int open_pg(struct daemon *daemon, struct err *err)
     int failed = pg_open(&daemon->pg, &daemon->loop, config, &callbacks, err);
     free(config);
     if (!failed) {
-        unsigned half_ms = settings->policy.failure_timeout_ms / 2;
-        pg_pace(daemon->pg, half_ms < PG_LOOK_MS ? half_ms : PG_LOOK_MS,
-                half_ms < PG_CONNECT_MS ? (half_ms < PG_LOOK_MS ? half_ms : PG_CONNECT_MS) : PG_CONNECT_MS);
+        /* A new connection with a password costs more than a hundred looks: scram-sha-256 is meant to be slow. */
+        unsigned timeout_ms = settings->policy.failure_timeout_ms;
+        unsigned connect_ms = timeout_ms * 5 / 2 < PG_CONNECT_MS ? timeout_ms * 5 / 2 : PG_CONNECT_MS;
+        pg_pace(daemon->pg, timeout_ms / 2 < PG_LOOK_MS ? timeout_ms / 2 : PG_LOOK_MS,
+                connect_ms > PG_LOOK_MS ? connect_ms : PG_LOOK_MS);
     }
     return failed;
 }

@@ -16,7 +16,7 @@
 #include "pg/schema.h"
 
 #define PG_LOOK_MS 1000 /* defaults of pg_pace() */
-#define PG_CONNECT_MS 2000
+#define PG_CONNECT_MS 5000
 
 struct pg;
 

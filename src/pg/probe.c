@@ -2,8 +2,8 @@
  * probe.c - looks at the instance: its postmaster by pidfd, its state over a kept connection, its health over new ones.
  *
  * A look is one query on the kept connection. Every connect_ms a new connection is made, asked the same, and on a
- * primary made to write a few bytes of WAL; then it replaces the kept one. So at rest a server gets one and a half
- * queries a second, and a postmaster that hangs shows by the new connection. A refused new connection (all taken, a
+ * primary made to write a few bytes of WAL; then it replaces the kept one. So at rest a server gets little more than
+ * one query a second, and a postmaster that hangs shows by the new connection. A refused new connection (all taken, a
  * password) is told as a problem but no silence while the kept one answers; one that hangs is.
  */
 #include <errno.h>
@@ -45,8 +45,8 @@ static void wake_in(struct pg *pg, unsigned ms)
 
 static int64_t attempt_ms(const struct pg *pg)
 {
-    int64_t twice = 2 * (int64_t)pg->probe.connect_ms;
-    return twice > ATTEMPT_MS_MIN ? twice : ATTEMPT_MS_MIN;
+    int64_t patience_ms = (int64_t)pg->probe.connect_ms * 4 / 5;
+    return patience_ms > ATTEMPT_MS_MIN ? patience_ms : ATTEMPT_MS_MIN;
 }
 
 /* --- the postmaster as a process --- */
