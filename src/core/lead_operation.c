@@ -189,7 +189,7 @@ static void fenced(struct lead_turn *turn)
     plan->wake_at_us = turn->now_us + 100000;
     if (!writer_over(turn)) {
         lead_because(turn, WHY_WRITER_LIVE, NULL);
-    } else if (fetch_goes_on(turn)) {
+    } else if (plan->ranking.winner == 0 && fetch_goes_on(turn)) {
         return;
     } else if (!plan->ranking.covered || (async_lsn.at != 0 && !async_ready(turn))) {
         name_missing(turn, &plan->ranking, missing);

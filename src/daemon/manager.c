@@ -512,6 +512,7 @@ static void action_done(struct manager *manager, const struct pg_result *result,
             set_identity(manager, (struct directory_id){ manager->ports.identity(manager->ports.ctx) });
             node->rewound_under = manager->acting_token;
             node->diverged_under = (struct token){ 0 };
+            node->slots_at_us = 0; /* neither way brings slots along */
         }
         break;
     default:
