@@ -178,7 +178,7 @@ static void check_lease(struct host *host)
     *until_us = world->now_us + clock_until(host, manager->node.lease.end_us);
     if (*until_us > check->lease_end_us[host->index] || check->lease_end_us[host->index] == UNMANAGED_US) {
         check->lease_end_us[host->index] = *until_us;
-        check->told_lsn[host->index] = manager->node.pg.end.at;
+        check->told_lsn[host->index] = host->told_lsn;
     }
     if (manager->cluster.token.no < check->token_seen[host->index])
         check_fail(world, "G2", "n%u holds a lease on token %" PRIu64 " and had applied %" PRIu64, host->index + 1,
