@@ -67,6 +67,7 @@ struct host {
     bool up, daemon_up, joined;
     uint32_t boot, life;
     int64_t frozen_until_us, paused_until_us, slow_disk_until_us;
+    uint64_t told_lsn;             /* in its newest lease round */
     int64_t asked_us;              /* for admission */
     uint64_t wiped_raft_id;        /* of the member that it was before it was wiped */
     uint64_t start_no;             /* on disk */
