@@ -270,7 +270,9 @@ void manager_build_report(struct manager *manager, int64_t now_us)
         (void)snprintf(report->problem, sizeof report->problem,
                        "process %" PRId32 " streams under a member's name and not through its slot: it is ended",
                        node->stray.pid);
-    else if (!problem[0] && node->pg.pending_restart[0])
+    /* With data checksums a rewind needs no wal_log_hints: that it waits for a restart troubles nobody. */
+    else if (!problem[0] && node->pg.pending_restart[0] &&
+             !(node->pg.can_rewind && strcmp(node->pg.pending_restart, "wal_log_hints") == 0))
         (void)snprintf(report->problem, sizeof report->problem, "needs a restart of PostgreSQL: %.200s",
                        node->pg.pending_restart);
 }
