@@ -176,7 +176,8 @@ static void check_lease(struct host *host)
         return;
     }
     *until_us = world->now_us + clock_until(host, manager->node.lease.end_us);
-    if (*until_us > check->lease_end_us[host->index] || check->lease_end_us[host->index] == UNMANAGED_US) {
+    /* A renewal, and not the same end computed anew. */
+    if (*until_us > check->lease_end_us[host->index] + SLACK_US || check->lease_end_us[host->index] == UNMANAGED_US) {
         check->lease_end_us[host->index] = *until_us;
         check->told_lsn[host->index] = host->told_lsn;
     }
@@ -299,8 +300,8 @@ void check_writable(struct host *host)
     struct world *world = host->world;
     struct check *check = &world->check;
 
-    /* A thawed host may open for a moment, under an older token. */
-    if (host->server.conf.token.no < check->present_token && excused(host))
+    /* A thawed host may open for a moment, under an older token; with fence_wait = none any. */
+    if (host->server.conf.token.no < check->present_token && (excused(host) || waived(world)))
         return;
     check->present = (int32_t)host->index;
     check->present_token = host->server.conf.token.no;
