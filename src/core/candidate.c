@@ -138,9 +138,6 @@ static struct lsn shared_end(const struct cluster *cluster, const struct fence_r
 
     if (own->timeline.no == primary->timeline.no)
         return own->end;
-    /* A winner that never said that it promoted has overtaken nobody who held a newer timeline than it did. */
-    if (own->timeline.no > primary->from_timeline.no && primary->phase == PRIMARY_ELECTED)
-        return own->end;
     if (own->timeline.no != primary->from_timeline.no)
         return (struct lsn){ 0 };
     return lsn_cmp(own->end, primary->position) < 0 ? own->end : primary->position;
