@@ -171,9 +171,13 @@ static void note_lsn(struct manager *manager)
         manager->lsn_token = manager->cluster.primary.token;
         lead->primary_lsn = (struct lsn){ 0 };
     }
-    for (uint32_t i = 0; i < manager->cluster.member_count; i++)
-        if (lead->heard[i].report && manager->cluster.members[i].voter)
-            lead->primary_lsn = lsn_max(lead->primary_lsn, lead->heard[i].report->primary_lsn);
+    for (uint32_t i = 0; i < manager->cluster.member_count; i++) {
+        const struct report *report = lead->heard[i].report;
+        /* One from before that election was applied there speaks of another holder. */
+        if (report && manager->cluster.members[i].voter && !token_is_newer(manager->lsn_token, report->token) &&
+            !token_is_newer(report->token, manager->cluster.token))
+            lead->primary_lsn = lsn_max(lead->primary_lsn, report->primary_lsn);
+    }
 }
 
 void manager_link_leader(struct manager *manager, int64_t now_us)
