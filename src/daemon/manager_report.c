@@ -174,7 +174,7 @@ static void note_lsn(struct manager *manager)
     for (uint32_t i = 0; i < manager->cluster.member_count; i++) {
         const struct report *report = lead->heard[i].report;
         /* One from before that election was applied there speaks of another holder. */
-        if (report && manager->cluster.members[i].voter && !token_is_newer(manager->lsn_token, report->token) &&
+        if (report && manager->cluster.members[i].voter && report->applied >= manager->cluster.primary.permitted_at &&
             !token_is_newer(report->token, manager->cluster.token))
             lead->primary_lsn = lsn_max(lead->primary_lsn, report->primary_lsn);
     }
