@@ -19,7 +19,7 @@ struct watch {
     watch_ready_fn *ready;
     void *owner;
     int fd;
-    int events; /* that we wait for now */
+    int events; /* awaited at present */
 };
 
 /* Takes fd in any case; it must be non-blocking. NULL when the loop will not watch it. Waits for nothing yet. */
