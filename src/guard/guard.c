@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "guard/fds.h"
 #include "guard/launch.h"
+#include "guard/other.h"
 #include "guard/process.h"
 
 #define LOCK_NAME "guard.lock"
@@ -135,15 +136,12 @@ static int await_armed(const struct guard *guard, int64_t end_us, struct err *er
     }
 }
 
-/* Takes over the guard that holds the lock. ERR_NOT_FOUND: not there yet, or not any more; try again. */
-static int take_over(struct guard *guard, int lock_fd, const char *data_directory, int64_t end_us, struct err *err)
+/* Takes over this guard; found.pidfd is consumed. ERR_NOT_FOUND: it has ended or is ending; try again. */
+static int take_over(struct guard *guard, int pidfd, pid_t pid, const char *data_directory, int64_t end_us,
+                     struct err *err)
 {
-    struct guard found = { 0 };
-    pid_t pid = 0;
+    struct guard found = { .pidfd = pidfd };
 
-    found.pidfd = open_holder(lock_fd, &pid);
-    if (found.pidfd < 0)
-        return err_set(err, ERR_NOT_FOUND, "the lock of the guard is held, and no guard is known");
     int failed = map_page_of(pid, &found.page_fd, &found.page, err);
     if (failed) {
         bool gone = process_ended(found.pidfd);
@@ -171,6 +169,34 @@ static int take_over(struct guard *guard, int lock_fd, const char *data_director
     return 0;
 }
 
+static int take_over_holder(struct guard *guard, int lock_fd, const char *data_directory, int64_t end_us,
+                            struct err *err)
+{
+    pid_t pid = 0;
+
+    int pidfd = open_holder(lock_fd, &pid);
+    if (pidfd < 0)
+        return err_set(err, ERR_NOT_FOUND, "the lock of the guard is held, and no guard is known");
+    return take_over(guard, pidfd, pid, data_directory, end_us, err);
+}
+
+/* One that lost its lock with the runtime directory. */
+static int take_over_other(struct guard *guard, pid_t pid, const char *data_directory, int64_t end_us, struct err *err)
+{
+    struct process process;
+
+    int pidfd = process_look(pid, &process) ? process_open(pid, process.started) : -1;
+    if (pidfd < 0)
+        return err_set(err, ERR_NOT_FOUND, "the guard, process %d, has ended", (int)pid);
+    int failed = take_over(guard, pidfd, pid, data_directory, end_us, err);
+    if (!failed || failed == -ERR_NOT_FOUND)
+        return failed;
+    return err_wrap(err,
+                    "process %d guards '%s' already and was not started from this runtime directory (stop PostgreSQL, "
+                    "end that process, and start raftmgrd again)",
+                    (int)pid, data_directory);
+}
+
 /* Starts a guard on the page that we have (then its order stays in force) or on a new one. */
 static int start(struct guard *guard, const char *binary, int lock_fd, const char *data_directory, int64_t end_us,
                  struct err *err)
@@ -195,20 +221,26 @@ static int start(struct guard *guard, const char *binary, int lock_fd, const cha
     return guard->pidfd < 0 ? err_set(err, ERR_COMMAND, "the guard ended right after its start") : 0;
 }
 
-/* One try at the lock: take over who has it, or start a new guard with it. */
+/* One try at the lock: take over who has it, or who runs without it, or start a new guard with it. */
 static int attach_once(struct guard *guard, const char *binary, const char *runtime_directory,
                        const char *data_directory, int64_t end_us, bool *ret_taken_over, struct err *err)
 {
     bool ours = false;
+    int failed;
 
     int lock_fd = open_lock(runtime_directory, &ours, err);
     if (lock_fd < 0)
         return lock_fd;
-    int failed = ours ? start(guard, binary, lock_fd, data_directory, end_us, err)
-                      : take_over(guard, lock_fd, data_directory, end_us, err);
+    pid_t other = ours ? other_guard(data_directory) : 0;
+    if (!ours)
+        failed = take_over_holder(guard, lock_fd, data_directory, end_us, err);
+    else if (other)
+        failed = take_over_other(guard, other, data_directory, end_us, err);
+    else
+        failed = start(guard, binary, lock_fd, data_directory, end_us, err);
     (void)close(lock_fd); /* the guard has its own descriptor of the same lock */
     if (!failed)
-        *ret_taken_over = !ours;
+        *ret_taken_over = !ours || other;
     return failed;
 }
 

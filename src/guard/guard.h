@@ -2,9 +2,10 @@
  * guard.h - the daemon's side of the guard: start it or take it over, give it its orders, see that it lives.
  *
  * The guard (main.c) stops PostgreSQL before its lease ends, whatever becomes of the daemon (design.md 4). Without a
- * guard that is alive and armed a node may not hold a lease. There is one for a runtime directory, and so one for a
- * data directory: it holds a lock on <runtime directory>/guard.lock, whose text tells a restarted daemon where to
- * find it. Calls block for a moment at most where the contract does not say longer.
+ * guard that is alive and armed a node may not hold a lease. There is one for a runtime directory: it holds a lock on
+ * <runtime directory>/guard.lock, whose text tells a restarted daemon where to find it. And there is one for a data
+ * directory, also where that lock was removed: other.h. Calls block for a moment at most where the contract does not
+ * say longer.
  */
 #ifndef RAFTMGR_GUARD_GUARD_H
 #define RAFTMGR_GUARD_GUARD_H
@@ -33,9 +34,10 @@ struct guard {
  *
  * Forks twice and reaps its own child by its number; the guard is nobody's child. binary is a path, not looked for in
  * PATH. The runtime directory must exist. kill_time_us applies from the next guard_set on. Errors: ERR_REFUSED (it runs
- * for another data directory, or may not signal PostgreSQL), ERR_STALE (another boot's or version's page), ERR_COMMAND
- * (it did not start), ERR_NOT_FOUND (the lock is held and nobody answers), ERR_TIMEOUT, ERR_SYSTEM. Then *guard is
- * detached, but for ERR_REFUSED because it is attached for another data directory.
+ * for another data directory, one that runs for this one cannot be taken over, or it may not signal PostgreSQL),
+ * ERR_STALE (another boot's or version's page), ERR_COMMAND (it did not start), ERR_NOT_FOUND (the lock is held and
+ * nobody answers), ERR_TIMEOUT, ERR_SYSTEM. Then *guard is detached, but for ERR_REFUSED because it is attached for
+ * another data directory.
  */
 int guard_attach(struct guard *guard, const char *binary, const char *runtime_directory, const char *data_directory,
                  int64_t kill_time_us, bool *ret_taken_over, struct err *err);

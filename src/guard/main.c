@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "guard/fds.h"
+#include "guard/other.h"
 #include "guard/self.h"
 #include "guard/watch.h"
 
@@ -26,6 +27,16 @@ static int check_rights(const char *data_directory, struct err *err)
         return 0;
     return err_set(err, ERR_REFUSED, "data directory '%s' belongs to user %u, and the guard runs as user %u",
                    data_directory, (unsigned)found.st_uid, (unsigned)geteuid());
+}
+
+/* Two would not know of each other's deadline. */
+static int check_alone(const char *data_directory, struct err *err)
+{
+    pid_t other = other_guard(data_directory);
+
+    if (!other)
+        return 0;
+    return err_set(err, ERR_REFUSED, "process %d guards '%s' already", (int)other, data_directory);
 }
 
 /* The lock came with the descriptor; its text tells a restarted daemon who has it. */
@@ -53,6 +64,8 @@ static int begin(struct err *err)
     failed = check_rights(page_data_directory(page), err);
     if (!failed)
         failed = write_lock(&state, err);
+    if (!failed)
+        failed = check_alone(page_data_directory(page), err);
     if (!failed)
         failed = watch_open(&watch, page, &state, err);
     return failed;

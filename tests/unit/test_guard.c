@@ -11,6 +11,7 @@
 
 #include "fake_postgres.h"
 #include "guard/instance.h"
+#include "guard/launch.h"
 
 #define MS INT64_C(1000)
 #define KILL_TIME_US (400 * MS)
@@ -337,6 +338,65 @@ static void there_is_one_only(void)
     release(&guard);
 }
 
+/* Somebody empties the runtime directory under it. A second one would leave the first its old deadline. */
+static void is_found_without_its_lock(void)
+{
+    struct fake fake;
+    struct guard guard = { 0 };
+    struct guard next = { 0 };
+    struct guard_order order;
+    char path[FAKE_PATH_SIZE + 16];
+
+    fake_init(&fake, "guard-no-lock");
+    attach(&guard, &fake, false);
+    int64_t kill_at_us = set_primary(&guard, LATER_US);
+    pid_t first = state_of(&guard).pid;
+    (void)snprintf(path, sizeof path, "%s/guard.lock", fake.runtime);
+    CU_ASSERT_EQUAL(unlink(path), 0);
+    for (int i = 0; i < 2; i++) { /* the next daemon but one finds it as well */
+        attach(&next, &fake, true);
+        CU_ASSERT_EQUAL(state_of(&next).pid, first);
+        CU_ASSERT_TRUE(guard_read(&next, &order));
+        CU_ASSERT_EQUAL(order.kill_at_us, kill_at_us);
+        guard_forget(&next);
+    }
+    CU_ASSERT_EQUAL(guard_set(&guard, GUARD_STANDBY, 0, 0, NULL), -ERR_STALE);
+    /* Killed, it leaves nothing that would keep another away. */
+    CU_ASSERT_EQUAL(pidfd_send_signal(guard_pidfd(&guard), SIGKILL, NULL, 0), 0);
+    CU_ASSERT_TRUE(process_wait(guard_pidfd(&guard), FAKE_PATIENCE_MS));
+    attach(&next, &fake, false);
+    release(&next);
+    guard_forget(&guard);
+}
+
+/* Whoever starts it, and whatever lock it brings. Of another data directory there may be as many as there are. */
+static void refuses_to_be_the_second(void)
+{
+    struct fake fake;
+    struct fake elsewhere;
+    struct guard guard = { 0 };
+    struct guard neighbour = { 0 };
+    struct guard_page *page = NULL;
+    struct err err = { 0 };
+    char path[FAKE_PATH_SIZE + 16];
+    int page_fd = -1;
+
+    fake_init(&fake, "guard-second");
+    fake_init(&elsewhere, "guard-neighbour");
+    attach(&guard, &fake, false);
+    attach(&neighbour, &elsewhere, false);
+    (void)snprintf(path, sizeof path, "%s/second.lock", fake.runtime);
+    int lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    CU_ASSERT_EQUAL_FATAL(page_create(fake.data, KILL_TIME_US, &page_fd, &page, NULL), 0);
+    CU_ASSERT_EQUAL(launch_guard(guard_binary(), fake.data, page_fd, lock_fd, FAKE_PATIENCE_MS, &err), -ERR_REFUSED);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "already"));
+    page_unmap(page);
+    (void)close(page_fd);
+    (void)close(lock_fd);
+    release(&neighbour);
+    release(&guard);
+}
+
 static void says_why_it_did_not_start(void)
 {
     struct fake fake;
@@ -364,6 +424,8 @@ static const struct unit_test tests[] = {
     { "ends when its daemon is gone and nothing runs, not before", ends_when_nothing_is_to_guard },
     { "ignores SIGTERM; killed, it is replaced under the same order", is_replaced_when_it_dies },
     { "there is one for a runtime directory, for one data directory", there_is_one_only },
+    { "is found and taken over though its lock was removed", is_found_without_its_lock },
+    { "refuses to be the second of a data directory", refuses_to_be_the_second },
     { "says why it did not start", says_why_it_did_not_start },
 };
 const struct unit_suite suite_guard = UNIT_SUITE("guard", tests);
