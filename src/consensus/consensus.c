@@ -235,7 +235,11 @@ static void look(struct consensus *consensus)
 
 static void before_poll(uv_prepare_t *prepare)
 {
-    look(prepare->data);
+    struct consensus *consensus = prepare->data;
+
+    look(consensus);
+    if (consensus->raft_phase == RAFT_OPEN)
+        pace_arm(consensus);
 }
 
 static void after_poll(uv_check_t *check)
@@ -339,6 +343,7 @@ static void close_handles(struct consensus *consensus)
     uv_close((uv_handle_t *)&consensus->idle, handle_closed);
     uv_close((uv_handle_t *)&consensus->prepare, handle_closed);
     uv_close((uv_handle_t *)&consensus->check, handle_closed);
+    uv_close((uv_handle_t *)&consensus->timer, handle_closed);
 }
 
 static void raft_closed(struct raft *raft)
@@ -412,7 +417,8 @@ static void init_handles(struct consensus *consensus)
     (void)uv_check_init(consensus->loop, &consensus->check);
     (void)uv_idle_init(consensus->loop, &consensus->idle);
     consensus->prepare.data = consensus->check.data = consensus->idle.data = consensus;
-    consensus->handles = 3;
+    pace_init(consensus);
+    consensus->handles = 4;
     (void)uv_prepare_start(&consensus->prepare, before_poll);
     (void)uv_check_start(&consensus->check, after_poll);
 }
@@ -433,6 +439,7 @@ static int start_raft(struct consensus *consensus, const struct consensus_config
     raft_uv_set_connect_retry_delay(io, CONNECT_RETRY_MS);
     raft_uv_set_disk_retry(io, DISK_RETRY_MS);
     guard_io(consensus);
+    pace_io(consensus);
     status = raft_init(raft, io, &consensus->fsm, consensus->id, consensus->address);
     if (status) {
         int failed = store_failure(consensus->directory, consensus->id, status, raft_errmsg(raft), err);
@@ -443,7 +450,6 @@ static int start_raft(struct consensus *consensus, const struct consensus_config
     raft->tracer = NULL; /* libraft's own formats a line for every heartbeat, to throw it away */
     consensus->raft_phase = RAFT_OPEN;
     raft_seed(raft, (unsigned)rand_identity()); /* members that start together must not draw alike */
-    consensus->tick_ms = config->heartbeat_ms;
     raft_set_election_timeout(raft, config->election_timeout_ms);
     raft_set_heartbeat_timeout(raft, config->heartbeat_ms);
     raft_set_install_snapshot_timeout(raft, INSTALL_SNAPSHOT_MS);
@@ -465,17 +471,16 @@ static int start_raft(struct consensus *consensus, const struct consensus_config
 void consensus_set_timing(struct consensus *consensus, unsigned election_timeout_ms, unsigned heartbeat_ms)
 {
     struct raft *raft = &consensus->raft;
-    unsigned heartbeat = heartbeat_ms > consensus->tick_ms ? heartbeat_ms : consensus->tick_ms;
-    unsigned least = 3 * consensus->tick_ms;
-    unsigned election = election_timeout_ms > least ? election_timeout_ms : least;
 
-    if (consensus->down || consensus->closing || election < ELECTION_MS_MIN || election > ELECTION_MS_MAX)
+    if (consensus->down || consensus->closing || election_timeout_ms < ELECTION_MS_MIN ||
+        election_timeout_ms > ELECTION_MS_MAX || heartbeat_ms < HEARTBEAT_MS_MIN ||
+        heartbeat_ms > election_timeout_ms / 3)
         return;
     /* Each call of the first draws a new timeout, and so puts off an election. */
-    if (raft->election_timeout != election)
-        raft_set_election_timeout(raft, election);
-    if (raft->heartbeat_timeout != heartbeat)
-        raft_set_heartbeat_timeout(raft, heartbeat);
+    if (raft->election_timeout != election_timeout_ms)
+        raft_set_election_timeout(raft, election_timeout_ms);
+    if (raft->heartbeat_timeout != heartbeat_ms)
+        raft_set_heartbeat_timeout(raft, heartbeat_ms);
 }
 
 int consensus_open(struct consensus **ret_consensus, uv_loop_t *loop, const struct consensus_config *config,

@@ -85,9 +85,7 @@ int consensus_open(struct consensus **ret_consensus, uv_loop_t *loop, const stru
                    const struct consensus_callbacks *callbacks, struct err *err);
 
 /*
- * Other timeouts from now on, within the bounds of consensus_config; nothing where they are the same. libraft's tick is
- * the heartbeat that it was opened with: until it is opened again, no heartbeat comes more often, and no election
- * timeout below three of them takes effect.
+ * Other timeouts from now on; nothing where they are the same, or not within the bounds of consensus_config.
  */
 void consensus_set_timing(struct consensus *consensus, unsigned election_timeout_ms, unsigned heartbeat_ms);
 

@@ -37,13 +37,17 @@ static int set_vote(struct raft_io *io, raft_id id)
     return 0;
 }
 
-/* A message that cannot be sent is a lost message: raft repeats what matters. An error makes libraft abort. */
+/* A message that is not sent is a lost message: raft repeats what matters. An error makes libraft abort. */
 static int send_message(struct raft_io *io, struct raft_io_send *request, const struct raft_message *message,
                         raft_io_send_cb done)
 {
     struct consensus *consensus = OF_IO(io);
-    int failed = consensus->down ? RAFT_CANCELED : consensus->io_of_uv.send(io, request, message, done);
 
+    if (consensus->down || pace_says_nothing_new(consensus, message)) {
+        done(request, RAFT_CANCELED);
+        return 0;
+    }
+    int failed = consensus->io_of_uv.send(io, request, message, done);
     if (failed)
         done(request, failed);
     return 0;

@@ -48,7 +48,6 @@ struct consensus {
     char *directory;
     char *address;
     int lock_fd;
-    unsigned tick_ms; /* libraft's, which is the heartbeat at the opening */
 
     struct raft raft;
     struct raft_io io;
@@ -69,7 +68,14 @@ struct consensus {
 
     uv_prepare_t prepare; /* both look for changes of libraft's state, which it does not tell */
     uv_check_t check;
-    uv_idle_t idle; /* active while something waits to be delivered */
+    uv_idle_t idle;       /* active while something waits to be delivered */
+    uv_timer_t timer;     /* this and what follows: pace.c, uv_now() */
+    raft_io_tick_cb tick; /* NULL: not started */
+    uint64_t ticked_at;
+    uint64_t tick_due_at;                     /* what timer is set to; 0: not set */
+    struct raft_append_entries_result answer; /* the last one sent, */
+    raft_id answered_to;                      /* to whom */
+    uint64_t answered_at;                     /* and when */
     unsigned handles;
     bool changed;
     struct proposal *finished, **finished_end;
@@ -105,6 +111,20 @@ void fsm_init(struct consensus *consensus);
 void guard_io(struct consensus *consensus);
 /* Looks for writes that hang, and for what does not get applied. Now and then. */
 void guard_look(struct consensus *consensus);
+
+/* pace.c: the timer, a handle of the loop. */
+void pace_init(struct consensus *consensus);
+/* Puts our own timer in place of libraft's. After guard_io(), before raft_start(). */
+void pace_io(struct consensus *consensus);
+/* Sets the timer by libraft's state. Before each poll. */
+void pace_arm(struct consensus *consensus);
+/*
+ * Whether this message is an answer to a heartbeat that its leader need not get: like the last one in every field, and
+ * that one was sent within a quarter of the election timeout. A leader asks once in an election timeout whether it
+ * still hears a majority (dissertation 6.2), and what was lost is answered anew with a later heartbeat. An answer that
+ * is to be sent is remembered.
+ */
+bool pace_says_nothing_new(struct consensus *consensus, const struct raft_message *message);
 
 /* transport.c: fills consensus->transport. */
 void transport_init(struct consensus *consensus);
