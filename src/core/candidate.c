@@ -55,6 +55,8 @@ static enum verdict reporter(const struct cluster *cluster, const struct member 
         return VERDICT_NO_DATA;
     if (member->directory.no == 0 || !directory_is(report->fence.directory, member->directory))
         return VERDICT_DIRECTORY;
+    if (member->written_off)
+        return VERDICT_WRITTEN_OFF;
     if (report->lagging || report->fence.timeline.no > cluster->timeline_max.no)
         return VERDICT_LAGGING;
     if (cluster_timeline_foreign(cluster, report->fence.timeline))
@@ -188,6 +190,20 @@ static void choose(const struct cluster *cluster, const struct heard heard[MEMBE
     ranking->furthest = ranking->winner;
 }
 
+/* What operators were told is kept outlives whoever told them: nobody is elected who holds less (design 5.3 step 6). */
+static void hold_to_words(const struct cluster *cluster, struct ranking *ranking)
+{
+    if (ranking->furthest == 0 || !words_less(cluster, ranking->timeline, ranking->position))
+        return;
+    for (uint32_t i = 0; i < cluster->member_count; i++)
+        if (ranking->verdicts[i] == VERDICT_WINNER)
+            ranking->verdicts[i] = VERDICT_READY;
+    ranking->less = true;
+    ranking->covered = false;
+    ranking->winner = 0;
+    ranking->furthest = 0;
+}
+
 void candidate_rank(const struct cluster *cluster, const struct heard heard[MEMBERS_MAX], struct token fence_token,
                     int32_t preferred, uint32_t avoid, struct lsn async_lsn, struct ranking *ret_ranking)
 {
@@ -206,17 +222,19 @@ void candidate_rank(const struct cluster *cluster, const struct heard heard[MEMB
     ranking.covered = standbys_cover || async_lsn.at != 0;
     if (!ranking.covered) {
         ranking.want_primary_data = true;
-        ranking.covered = cover(cluster, ranking.verdicts, true);
+        ranking.covered = cover(cluster, ranking.verdicts, true) || cluster->operation.words.accepted;
     }
     if (ranking.covered) {
         struct ranking standbys = ranking;
         choose(cluster, heard, &order, async_lsn, &ranking);
+        hold_to_words(cluster, &ranking);
         if (ranking.winner == 0) {
             /* None of them may lead: then the replaced primary itself, once it has told its end of WAL. */
             ranking.want_primary_data = true;
             standbys.want_primary_data = true;
             (void)cover(cluster, standbys.verdicts, true);
             choose(cluster, heard, &order, async_lsn, &standbys);
+            hold_to_words(cluster, &standbys);
             ranking = standbys.winner != 0 ? standbys : ranking;
         }
     }
@@ -291,6 +309,7 @@ const char *verdict_text(enum verdict verdict)
         [VERDICT_DIRECTORY] = "its data directory is not the one the cluster knows",
         [VERDICT_LAG_LIMIT] = "is further behind than maximum_lag_on_failover",
         [VERDICT_REPLACED] = "is the primary being replaced",
+        [VERDICT_WRITTEN_OFF] = "its data directory was written off",
     };
 
     assert((size_t)verdict < ARRAY_LEN(texts));

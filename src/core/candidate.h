@@ -25,11 +25,12 @@ enum verdict {
     VERDICT_PRIORITY, /* priority 0 */
     VERDICT_MANUAL,   /* failover=manual */
     VERDICT_UNREGISTERED,
-    VERDICT_FOREIGN,   /* WAL of a timeline made by hand */
-    VERDICT_LAGGING,   /* WAL of a timeline its applied state does not know */
-    VERDICT_DIRECTORY, /* reported for another data directory than the log names */
-    VERDICT_LAG_LIMIT, /* async: further behind than maximum_lag_on_failover */
-    VERDICT_REPLACED,  /* the primary that is being replaced ranks only while the standbys do not meet the demands */
+    VERDICT_FOREIGN,     /* WAL of a timeline made by hand */
+    VERDICT_LAGGING,     /* WAL of a timeline its applied state does not know */
+    VERDICT_DIRECTORY,   /* reported for another data directory than the log names */
+    VERDICT_LAG_LIMIT,   /* async: further behind than maximum_lag_on_failover */
+    VERDICT_REPLACED,    /* the primary that is being replaced ranks only while the standbys do not meet the demands */
+    VERDICT_WRITTEN_OFF, /* an operator wrote its data directory off */
 };
 
 /* A member's report as the deciding node has it. */
@@ -39,7 +40,8 @@ struct heard {
 };
 
 struct ranking {
-    bool covered;           /* every acknowledged commit is on a reporter */
+    bool covered;           /* every acknowledged commit is on a reporter, or operators accepted the loss */
+    bool less;              /* nobody who reports holds what operators were told is kept: nobody wins */
     bool want_primary_data; /* standbys alone do not cover: the old primary's end of WAL is asked for */
     int32_t winner;         /* node id, 0: none */
     int32_t furthest;       /* node id of who holds most, 0: none; differs from winner when it may not lead */

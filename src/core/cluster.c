@@ -144,6 +144,9 @@ const char *command_name(enum command_kind kind)
         [COMMAND_END] = "end",
         [COMMAND_RESERVE] = "reserve",
         [COMMAND_PAUSE] = "pause",
+        [COMMAND_WRITE_OFF] = "write_off",
+        [COMMAND_ACCEPT_LOSS] = "accept_loss",
+        [COMMAND_HOST_OFF] = "host_off",
     };
 
     return kind < COMMAND_COUNT && names[kind] ? names[kind] : "unknown";
@@ -234,6 +237,12 @@ static enum apply_result apply(struct cluster *cluster, const struct command *co
         return rules_reserve(cluster, command, reason);
     case COMMAND_PAUSE:
         return rules_pause(cluster, command, reason);
+    case COMMAND_WRITE_OFF:
+        return rules_write_off(cluster, command, reason);
+    case COMMAND_ACCEPT_LOSS:
+        return rules_accept_loss(cluster, command, reason);
+    case COMMAND_HOST_OFF:
+        return rules_host_off(cluster, command, reason);
     case COMMAND_FOUND:
     case COMMAND_HELLO:
     case COMMAND_COUNT:

@@ -8,13 +8,14 @@
 #ifndef RAFTMGR_CLUSTER_H
 #define RAFTMGR_CLUSTER_H
 
+#include "core/demand.h"
 #include "core/policy.h"
 #include "core/types.h"
+#include "core/words.h"
 
-#define DEMANDS_MAX 2                     /* the current one and one older (design 5.6) */
-#define DIRECTORIES_MAX (2 * MEMBERS_MAX) /* of one demand: a merged one may name retired directories too */
-#define RECORDS_MAX 32                    /* history kept in the log's state */
-#define FOREIGN_MAX 16                    /* runs of hand-made timelines remembered */
+#define DEMANDS_MAX 2  /* the current one and one older (design 5.6) */
+#define RECORDS_MAX 32 /* history kept in the log's state */
+#define FOREIGN_MAX 16 /* runs of hand-made timelines remembered */
 
 struct member {
     int32_t node_id;
@@ -24,6 +25,7 @@ struct member {
     bool voter;       /* counts for leases and fences */
     bool registered;  /* may be elected, has a row in repmgr.nodes */
     bool manual;      /* becomes primary by a switchover alone (failover=manual) */
+    bool written_off; /* its present directory counts for nothing any more, until it has another (WRITE_OFF) */
     char name[NAME_SIZE];
     char address[ADDRESS_SIZE]; /* host:port of its daemon */
     char conninfo[CONNINFO_SIZE];
@@ -33,15 +35,6 @@ struct member {
     struct directory_id directory; /* of its data; 0: none, or unknown */
     uint64_t start_no;             /* of its last HELLO; 0: none yet */
     uint64_t hello_at;             /* cluster version of that HELLO */
-};
-
-/* An acknowledged commit was on the disks of k of these directories (design 5.6). */
-struct demand {
-    uint64_t version;
-    struct token token;
-    uint32_t k;
-    uint32_t count;
-    struct directory_id directories[DIRECTORIES_MAX];
 };
 
 enum primary_phase {
@@ -72,6 +65,7 @@ struct operation {
     uint32_t timeout_ms;
     int64_t since_us;
     char reason[TEXT_SIZE];
+    struct words words;
 };
 
 struct record {
@@ -125,35 +119,40 @@ enum command_kind {
     COMMAND_PROMOTED,
     COMMAND_RESTART, /* the primary may be started in place */
     COMMAND_SWITCHOVER,
-    COMMAND_ADD,     /* a new demand beside the old */
-    COMMAND_END,     /* the newest demand stands alone */
-    COMMAND_RESERVE, /* a timeline seen on disk that nobody reserved */
-    COMMAND_PAUSE,   /* on, off, or "guard armed" after off */
+    COMMAND_ADD,       /* a new demand beside the old */
+    COMMAND_END,       /* the newest demand stands alone */
+    COMMAND_RESERVE,   /* a timeline seen on disk that nobody reserved */
+    COMMAND_PAUSE,     /* on, off, or "guard armed" after off */
+    COMMAND_WRITE_OFF, /* words.h: operators, while a failover is open */
+    COMMAND_ACCEPT_LOSS,
+    COMMAND_HOST_OFF,
     COMMAND_COUNT
 };
 
 /* One command. Which fields count stands beside them; the others are zero. */
 struct command {
     enum command_kind kind;
-    uint64_t raft_id;   /* proposer */
-    uint64_t start_no;  /* proposer's start number; checked against its last HELLO (all but FOUND and HELLO) */
-    int64_t wall_us;    /* proposer's wall clock: history only */
-    int32_t node_id;    /* REGISTER, VOTER, DIRECTORY, ELECT, RESTART, SWITCHOVER (target): whom it is about */
-    struct token token; /* FENCE: the current one; ELECT: the one given out; PROMOTED, RESTART, SWITCHOVER, ADD */
-    uint64_t expect;    /* ELECT: demand_version it was checked against; END: version of the demand; VOTER and JOIN with
-                           force: config_version; POLICY: policy_version; RESTART: permitted_at */
-    struct member member;          /* FOUND, HELLO, JOIN */
-    bool flag;                     /* VOTER: votes; JOIN: force */
-    uint64_t cluster_id;           /* FOUND */
-    uint64_t system_identifier;    /* FOUND, JOIN (data nodes) */
-    struct policy policy;          /* FOUND, POLICY */
-    uint32_t number;               /* LEASE_MAX: ms; SWITCHOVER: timeout ms; PAUSE: enum pause_state */
-    struct timeline timeline;      /* FOUND, PROMOTED, RESERVE; ELECT: of the winner's last record */
-    struct lsn lsn;                /* ELECT: position the winner must hold; PROMOTED: where the timeline begins */
-    struct directory_id directory; /* ELECT, DIRECTORY, RESTART */
-    uint64_t stopped_start_no;     /* ELECT under SWITCHOVER: start number the stop was reported under (R27); RESTART */
+    uint64_t raft_id;  /* proposer */
+    uint64_t start_no; /* proposer's start number; checked against its last HELLO (all but FOUND and HELLO) */
+    int64_t wall_us;   /* proposer's wall clock: history only */
+    int32_t node_id;   /* REGISTER, VOTER, DIRECTORY, ELECT, RESTART, SWITCHOVER (target), words: whom it is about */
+    struct token
+        token;       /* FENCE: the current one; ELECT: the one given out; PROMOTED, RESTART, SWITCHOVER, ADD, words */
+    uint64_t expect; /* ELECT, words: demand_version it was checked against; END: version of the demand; VOTER and
+                        JOIN with force: config_version; POLICY: policy_version; RESTART: permitted_at */
+    struct member member;       /* FOUND, HELLO, JOIN */
+    bool flag;                  /* VOTER: votes; JOIN: force */
+    uint64_t cluster_id;        /* FOUND */
+    uint64_t system_identifier; /* FOUND, JOIN (data nodes) */
+    struct policy policy;       /* FOUND, POLICY */
+    uint32_t number;            /* LEASE_MAX: ms; SWITCHOVER: timeout ms; PAUSE: enum pause_state */
+    struct timeline timeline;   /* FOUND, PROMOTED, RESERVE, words; ELECT: of the winner's last record */
+    struct lsn lsn;             /* ELECT, words: position the winner must hold; PROMOTED: where the timeline begins */
+    struct directory_id directory; /* ELECT, DIRECTORY, RESTART, words */
+    uint64_t stopped_start_no;     /* ELECT under SWITCHOVER: start number the stop was reported under (R27); RESTART;
+                                      HOST_OFF */
     struct demand demand;          /* ELECT, ADD: k, count, directories */
-    char text[TEXT_SIZE];          /* FENCE: reason */
+    char text[TEXT_SIZE];          /* FENCE: reason; words: the loss */
 };
 
 enum apply_result {
@@ -186,11 +185,6 @@ uint32_t cluster_voters(const struct cluster *cluster);
 uint32_t cluster_majority(const struct cluster *cluster);
 /* The newest demand; NULL before founding. */
 const struct demand *cluster_demand(const struct cluster *cluster);
-bool demand_names(const struct demand *demand, struct directory_id directory);
-/* k is at most the count of directories, each of which is one, and named once. */
-bool demand_sound(const struct demand *demand);
-/* The same k over the same set, order aside; both are sound. */
-bool demand_same(const struct demand *left, const struct demand *right);
 /* WAL of this timeline was made by hand, not reserved by an ELECT. */
 bool cluster_timeline_foreign(const struct cluster *cluster, struct timeline timeline);
 const char *command_name(enum command_kind kind);

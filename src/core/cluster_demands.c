@@ -7,8 +7,7 @@
  */
 #include "core/cluster_rules.h"
 
-/* Merges the two demands into the older slot. */
-static void merge_older(struct cluster *cluster)
+void rules_merge_demands(struct cluster *cluster)
 {
     struct demand *older = &cluster->demands[0];
     const struct demand *newer = &cluster->demands[1];
@@ -51,7 +50,7 @@ enum apply_result rules_add(struct cluster *cluster, const struct command *comma
     if (!fits(cluster, demand))
         return rules_refuse(reason, "too many data directories in one demand");
     if (cluster->demand_count == DEMANDS_MAX)
-        merge_older(cluster);
+        rules_merge_demands(cluster);
     struct demand *newest = &cluster->demands[cluster->demand_count++];
     *newest = *demand;
     newest->version = ++cluster->demand_version;

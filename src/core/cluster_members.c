@@ -34,6 +34,7 @@ enum apply_result rules_found(struct cluster *cluster, const struct command *com
     *founder = command->member;
     founder->voter = true;
     founder->registered = true;
+    founder->written_off = false;
     founder->start_no = command->start_no;
     founder->hello_at = version;
     cluster->demands[0] = (struct demand){ .version = 1, .token = cluster->token };
@@ -78,6 +79,7 @@ enum apply_result rules_hello(struct cluster *cluster, const struct command *com
     take_description(member, &command->member);
     member->start_no = command->start_no;
     member->hello_at = cluster->version;
+    rules_words_hello(cluster, member->node_id);
     return APPLY_OK;
 }
 
@@ -139,6 +141,7 @@ enum apply_result rules_join(struct cluster *cluster, const struct command *comm
     member->raft_id = ++cluster->raft_id_last;
     member->voter = false;
     member->registered = false;
+    member->written_off = false;
     member->directory = (struct directory_id){ 0 }; /* named by DIRECTORY alone, which knows all others (R20) */
     member->start_no = 0;
     member->hello_at = 0;
@@ -199,6 +202,7 @@ enum apply_result rules_directory(struct cluster *cluster, const struct command 
     if (other)
         return rules_refuse(reason, "data directory %" PRIx64 " is node %d's", command->directory.no, other->node_id);
     member->directory = command->directory;
+    member->written_off = false;
     return APPLY_OK;
 }
 

@@ -27,6 +27,7 @@ enum apply_result rules_fence(struct cluster *cluster, const struct command *com
         cluster->operation =
             (struct operation){ .kind = OPERATION_FAILOVER, .from = from, .since_us = command->wall_us };
     cluster->operation.at = cluster->version;
+    cluster->operation.words = (struct words){ 0 };
     (void)text_copy(cluster->operation.reason, sizeof cluster->operation.reason, command->text);
     cluster->token.no++;
     rules_record(cluster, command, from, "raftmgr_fence", "token %" PRIu64 " fences node %d: %s", cluster->token.no,
@@ -44,6 +45,8 @@ static enum apply_result elect_refused(const struct cluster *cluster, const stru
             return rules_refuse(reason, "token %" PRIu64 " is given out, or not the fence's", command->token.no);
         if (command->stopped_start_no != 0)
             return rules_refuse(reason, "it was decided for a switchover that a failover has taken over");
+        if (words_less(cluster, command->timeline, command->lsn))
+            return rules_refuse(reason, "the winner holds less than operators were told");
     } else if (operation->kind == OPERATION_SWITCHOVER) {
         const struct member *from = cluster_member(cluster, operation->from);
         if (cluster->primary.phase != PRIMARY_ACTIVE || command->token.no != cluster->token.no + 1)
@@ -57,8 +60,8 @@ static enum apply_result elect_refused(const struct cluster *cluster, const stru
     }
     if (command->expect != cluster->demand_version)
         return rules_refuse(reason, "the synchronous set has changed since this was decided");
-    if (!winner || winner->kind != NODE_DATA || !winner->registered || winner->directory.no == 0 ||
-        !directory_is(winner->directory, command->directory))
+    if (!winner || winner->kind != NODE_DATA || !winner->registered || winner->written_off ||
+        winner->directory.no == 0 || !directory_is(winner->directory, command->directory))
         return rules_refuse(reason, "node %d cannot be elected with that data directory", command->node_id);
     if (command->timeline.no == 0 || command->timeline.no > cluster->timeline_max.no ||
         cluster_timeline_foreign(cluster, command->timeline))
@@ -159,8 +162,8 @@ enum apply_result rules_switchover(struct cluster *cluster, const struct command
         return rules_refuse(reason, "another operation is open");
     if (cluster->pause != PAUSE_OFF)
         return rules_refuse(reason, "the cluster is paused: run 'rmctl unpause' first");
-    if (!target || target->kind != NODE_DATA || !target->registered || target->directory.no == 0 ||
-        target->node_id == cluster->primary.node_id)
+    if (!target || target->kind != NODE_DATA || !target->registered || target->written_off ||
+        target->directory.no == 0 || target->node_id == cluster->primary.node_id)
         return rules_refuse(reason, "node %d cannot become primary", command->node_id);
     cluster->operation = (struct operation){
         .kind = OPERATION_SWITCHOVER,

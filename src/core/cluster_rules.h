@@ -37,5 +37,14 @@ enum apply_result rules_pause(struct cluster *cluster, const struct command *com
 /* cluster_demands.c */
 enum apply_result rules_add(struct cluster *cluster, const struct command *command, char *reason);
 enum apply_result rules_end(struct cluster *cluster, const struct command *command, char *reason);
+/* Two demands become {union of S, least k}, in the older one's place, which is then the only one. */
+void rules_merge_demands(struct cluster *cluster);
+
+/* cluster_words.c */
+enum apply_result rules_write_off(struct cluster *cluster, const struct command *command, char *reason);
+enum apply_result rules_accept_loss(struct cluster *cluster, const struct command *command, char *reason);
+enum apply_result rules_host_off(struct cluster *cluster, const struct command *command, char *reason);
+/* This member has said HELLO: an operator's word that its host is off is over. */
+void rules_words_hello(struct cluster *cluster, int32_t node_id);
 
 #endif

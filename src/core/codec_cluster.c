@@ -23,6 +23,11 @@ static void walk_operation(struct walk *walk, struct operation *operation)
     walk_u32(walk, &operation->timeout_ms);
     walk_i64(walk, &operation->since_us);
     walk_text(walk, operation->reason, sizeof operation->reason);
+    walk_bool(walk, &operation->words.host_off);
+    walk_bool(walk, &operation->words.accepted);
+    walk_bool(walk, &operation->words.written_off);
+    walk_timeline(walk, &operation->words.timeline);
+    walk_lsn(walk, &operation->words.lsn);
 }
 
 static void walk_record(struct walk *walk, struct record *record)

@@ -171,6 +171,7 @@ void walk_member(struct walk *walk, struct member *member)
     walk_bool(walk, &member->voter);
     walk_bool(walk, &member->registered);
     walk_bool(walk, &member->manual);
+    walk_bool(walk, &member->written_off);
     walk_text(walk, member->name, sizeof member->name);
     walk_text(walk, member->address, sizeof member->address);
     walk_text(walk, member->conninfo, sizeof member->conninfo);

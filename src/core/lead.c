@@ -91,8 +91,8 @@ static bool replaceable(const struct lead_turn *turn)
     for (uint32_t i = 0; i < cluster->member_count; i++) {
         const struct member *member = &cluster->members[i];
         const struct report *report = lead_fresh(turn, i);
-        if (member->kind != NODE_DATA || member->node_id == cluster->primary.node_id || !report ||
-            report->pg_state != PG_STANDBY || report->lagging || !report->following ||
+        if (member->kind != NODE_DATA || member->node_id == cluster->primary.node_id || member->written_off ||
+            !report || report->pg_state != PG_STANDBY || report->lagging || !report->following ||
             !directory_is(report->directory, member->directory))
             continue;
         reachable[count++] = member->directory;

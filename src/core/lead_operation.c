@@ -29,14 +29,20 @@ static bool grants_over(const struct lead_turn *turn)
 static bool writer_over(const struct lead_turn *turn)
 {
     const struct cluster *cluster = turn->cluster;
+    const struct words *words = &cluster->operation.words;
     const struct report *old = lead_fresh(turn, lead_index(turn, cluster->primary.node_id));
 
     if (old && old->fence.stopped && token_is(old->fence.token, cluster->token))
         return true;
-    /* A pause was a lease without end: nothing but the primary's own word ends it (R17). */
+    /* An operator's word counts for as long as nothing is heard of a daemon there: one that lives stops by itself. */
+    if (words->host_off && !old)
+        return true;
+    /* A pause was a lease without end: nothing but the primary's own word, or an operator's, ends it (R17). */
     if (cluster->pause != PAUSE_OFF)
         return false;
-    if (cluster->policy.fence_wait == FENCE_WAIT_NONE && !lead_async(cluster))
+    /* The waiver rests on members that the demands ask for and that are fenced: not where some are not asked for. */
+    if (cluster->policy.fence_wait == FENCE_WAIT_NONE && !lead_async(cluster) && !words->accepted &&
+        !words->written_off)
         return true;
     return grants_over(turn);
 }
@@ -65,7 +71,7 @@ static uint32_t answering(const struct lead_turn *turn, const struct ranking *ra
     for (uint32_t i = 0; i < cluster->member_count; i++) {
         const struct member *member = &cluster->members[i];
         const struct report *report = lead_fresh(turn, i);
-        if (report && member->kind == NODE_DATA && member->node_id != ranking->winner &&
+        if (report && member->kind == NODE_DATA && member->node_id != ranking->winner && !member->written_off &&
             directory_is(report->directory, member->directory) && answers(turn, report, ranking, token))
             ret_directories[count++] = member->directory;
     }
@@ -180,7 +186,7 @@ static void fenced(struct lead_turn *turn)
 
     /* Where nobody knows how far the primary had come the lag rule has nothing to go by: then only its own data will
      * do. */
-    if (lead_async(cluster))
+    if (lead_async(cluster) && !cluster->operation.words.accepted)
         async_lsn = turn->view->primary_lsn;
     candidate_rank(cluster, turn->view->heard, cluster->token, 0, turn->view->failed_mask, async_lsn, &plan->ranking);
     plan->ranked = true;
@@ -191,6 +197,8 @@ static void fenced(struct lead_turn *turn)
         lead_because(turn, WHY_WRITER_LIVE, NULL);
     } else if (plan->ranking.winner == 0 && fetch_goes_on(turn)) {
         return;
+    } else if (plan->ranking.less) {
+        lead_because(turn, WHY_LESS_THAN_TOLD, NULL);
     } else if (!plan->ranking.covered || (async_lsn.at != 0 && !async_ready(turn))) {
         name_missing(turn, &plan->ranking, missing);
         lead_because(turn, WHY_DEMANDS_UNMET, missing);

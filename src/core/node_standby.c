@@ -11,6 +11,12 @@
 
 enum comparison { COMPARE_UNKNOWN, COMPARE_FOLLOW, COMPARE_DIVERGED };
 
+/* An operator wrote this directory off: it counts only once a rewind or clone has given it another identity. */
+static bool written_off(const struct node_turn *turn)
+{
+    return turn->self->written_off && directory_is(turn->view->directory, turn->self->directory);
+}
+
 static bool attached(const struct node_turn *turn)
 {
     const struct pg_conf *conf = &turn->view->pg.conf;
@@ -20,7 +26,7 @@ static bool attached(const struct node_turn *turn)
     bool own_way = cluster_timeline_foreign(turn->cluster, pg->timeline) ||
                    pg->timeline.no > turn->cluster->primary.timeline.no || (pg->state == PG_STOPPED && pg->was_primary);
 
-    return !own_way && pg->conf_present && conf->upstream == turn->cluster->primary.node_id &&
+    return !own_way && !written_off(turn) && pg->conf_present && conf->upstream == turn->cluster->primary.node_id &&
            token_is(conf->token, turn->cluster->primary.token);
 }
 
@@ -56,7 +62,7 @@ static enum comparison compare(const struct node_turn *turn)
     bool held = pg->state != PG_STANDBY || (pg->conf_present && pg->conf.upstream == 0 && pg->conf_loaded);
     bool final = pg->end_final && !pg->receiver && held;
 
-    if (token_is(turn->view->diverged_under, turn->cluster->primary.token))
+    if (token_is(turn->view->diverged_under, turn->cluster->primary.token) || written_off(turn))
         return COMPARE_DIVERGED;
     if (final && compared_by_election(turn))
         return COMPARE_FOLLOW;

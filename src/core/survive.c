@@ -49,7 +49,8 @@ static bool holds(const struct view *view, uint32_t i)
     const struct member *member = &view->cluster->members[i];
     const struct report *report = present(view, i);
 
-    if (member->kind != NODE_DATA || !report || report->lagging || !directory_is(report->directory, member->directory))
+    if (member->kind != NODE_DATA || member->written_off || !report || report->lagging ||
+        !directory_is(report->directory, member->directory))
         return false;
     if (is_primary(view, i))
         return cluster_fenced(view->cluster);

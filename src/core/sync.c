@@ -57,7 +57,7 @@ bool sync_wanted(const struct cluster *cluster, const struct heard heard[MEMBERS
     for (uint32_t i = 0; policy->durability != DURABILITY_ASYNC && i < cluster->member_count; i++) {
         const struct member *member = &cluster->members[i];
         if (member->kind != NODE_DATA || member->node_id == cluster->primary.node_id || !member->registered ||
-            member->directory.no == 0)
+            member->written_off || member->directory.no == 0)
             continue;
         /* Strict names everybody always: it waits for them anyway, and a directory's new identity must come in first.
          */

@@ -79,6 +79,30 @@ static inline struct command agreed_elect(const struct cluster *cluster, int32_t
     return command;
 }
 
+/* An operator's word about this node's data, who was shown that `kept` is the end of WAL of who reports. */
+static inline struct command agreed_word(const struct cluster *cluster, enum command_kind kind, int32_t node_id,
+                                         uint64_t kept)
+{
+    struct command command = agreed_by(cluster, W, kind);
+
+    command.node_id = node_id;
+    command.directory = cluster_member(cluster, node_id)->directory;
+    command.expect = cluster->demand_version;
+    command.timeline.no = AGREED_TIMELINE;
+    command.lsn.at = kept;
+    (void)text_copy(command.text, sizeof command.text, "loss");
+    return command;
+}
+
+static inline struct command agreed_host_off(const struct cluster *cluster, int32_t node_id)
+{
+    struct command command = agreed_by(cluster, W, COMMAND_HOST_OFF);
+
+    command.node_id = node_id;
+    command.stopped_start_no = cluster_member(cluster, node_id)->start_no;
+    return command;
+}
+
 static inline struct command agreed_promoted(const struct cluster *cluster)
 {
     struct command command = agreed_by(cluster, cluster->primary.node_id, COMMAND_PROMOTED);

@@ -270,6 +270,11 @@ static void of_no_known_directory(struct bench *bench)
     report_of(bench, B)->fence.directory.no = 0;
 }
 
+static void written_off(struct bench *bench)
+{
+    bench->cluster.members[index_of(bench, B)].written_off = true;
+}
+
 static void only_fitting_reports_count(void)
 {
     static const struct {
@@ -288,6 +293,7 @@ static void only_fitting_reports_count(void)
         { "of another directory (R20)", VERDICT_DIRECTORY, of_another_directory },
         { "of no directory", VERDICT_DIRECTORY, of_no_directory },
         { "of a directory that the log does not know", VERDICT_DIRECTORY, of_no_known_directory },
+        { "of a directory that was written off", VERDICT_WRITTEN_OFF, written_off },
         { "lagging (R26)", VERDICT_LAGGING, lagging },
         { "of an unknown timeline (R26)", VERDICT_LAGGING, of_an_unknown_timeline },
         { "of a timeline made by hand (R36)", VERDICT_FOREIGN, of_a_foreign_timeline },

@@ -180,7 +180,7 @@ static struct demand any_demand(struct rand *chance)
 /* What the kind compares with, as it is now. */
 static uint64_t expect_of(const struct cluster *cluster, enum command_kind kind)
 {
-    if (kind == COMMAND_ELECT || kind == COMMAND_END)
+    if (kind == COMMAND_ELECT || kind == COMMAND_END || kind == COMMAND_WRITE_OFF || kind == COMMAND_ACCEPT_LOSS)
         return cluster->demand_version;
     if (kind == COMMAND_RESTART)
         return cluster->primary.permitted_at;
@@ -197,7 +197,7 @@ static struct command fitting_command(struct rand *chance, const struct cluster 
 
     if (kind == COMMAND_PROMOTED || kind == COMMAND_PAUSE)
         by = primary;
-    if (kind == COMMAND_RESTART)
+    if (kind == COMMAND_RESTART || kind == COMMAND_HOST_OFF)
         on = primary;
     struct command command = agreed_by(cluster, by, kind);
     command.token.no += over;
@@ -211,10 +211,11 @@ static struct command fitting_command(struct rand *chance, const struct cluster 
     command.policy.lease_ttl_ms = 3000 + 1000 * (uint32_t)rand_below(chance, 3);
     command.number = kind == COMMAND_PAUSE ? (uint32_t)rand_below(chance, 3) : command.policy.lease_ttl_ms;
     command.timeline.no = kind == COMMAND_PROMOTED ? cluster->primary.timeline.no : cluster->timeline_max.no;
+    command.lsn.at = 1000 + rand_below(chance, 2);
     command.directory = cluster_member(cluster, on)->directory;
     if (kind == COMMAND_DIRECTORY)
         command.directory = agreed_directory(by);
-    if (over || kind == COMMAND_RESTART)
+    if (over || kind == COMMAND_RESTART || kind == COMMAND_HOST_OFF)
         command.stopped_start_no = cluster_member(cluster, primary)->start_no;
     command.demand = any_demand(chance);
     if (kind == COMMAND_ELECT)
@@ -271,6 +272,8 @@ static void check_election(const struct cluster *before, const struct cluster *a
     past->owner_of[token] = after->primary.node_id;
     CU_ASSERT_FATAL(before->operation.kind != OPERATION_NONE && before->pause != PAUSE_ON);
     CU_ASSERT_FATAL(after->primary.timeline.no > past->timeline_last);
+    CU_ASSERT_FATAL(!cluster_member(before, after->primary.node_id)->written_off);
+    CU_ASSERT_FATAL(!words_less(before, after->primary.from_timeline, after->primary.position));
     CU_ASSERT_FATAL(cluster_fenced(before) ||
                     (before->operation.kind == OPERATION_SWITCHOVER && before->primary.phase == PRIMARY_ACTIVE));
 }

@@ -90,10 +90,44 @@ static void fenced_unpausing(struct cluster *cluster)
     agreed_do_fence(cluster);
 }
 
+/* Operators have spoken: design 5.2, 5.3 step 6. */
+static void fenced_host_off(struct cluster *cluster)
+{
+    fenced_unpausing(cluster);
+    ACCEPTED(cluster, agreed_host_off(cluster, A));
+}
+
+static void fenced_accepted(struct cluster *cluster)
+{
+    fenced(cluster);
+    ACCEPTED(cluster, agreed_word(cluster, COMMAND_ACCEPT_LOSS, B, MISSED));
+}
+
+static void fenced_accepted_most(struct cluster *cluster)
+{
+    fenced_alone(cluster);
+    ACCEPTED(cluster, agreed_word(cluster, COMMAND_ACCEPT_LOSS, B, HELD));
+}
+
+static void fenced_written_off(struct cluster *cluster)
+{
+    fenced(cluster);
+    ACCEPTED(cluster, agreed_word(cluster, COMMAND_WRITE_OFF, C, HELD));
+}
+
+static void fenced_alone_written_off(struct cluster *cluster)
+{
+    fenced_alone(cluster);
+    ACCEPTED(cluster, agreed_word(cluster, COMMAND_WRITE_OFF, A, MISSED));
+}
+
+/* clang-format off */
 static void (*const states[])(struct cluster *cluster) = {
-    active,       down,      fenced,   fenced_alone, fenced_async,     elected,
-    fenced_again, switching, switched, paused,       fenced_unpausing,
+    active, down, fenced, fenced_alone, fenced_async, elected, fenced_again, switching, switched, paused,
+    fenced_unpausing, fenced_host_off, fenced_accepted, fenced_accepted_most, fenced_written_off,
+    fenced_alone_written_off,
 };
+/* clang-format on */
 
 /* --- what members may have reported ------------------------------------------------------------------------------- */
 
@@ -265,9 +299,12 @@ static bool writer_is_over(const struct bench *bench)
 
     if (writer && writer->fence.stopped && token_is(writer->fence.token, cluster->token))
         return true;
+    if (cluster->operation.words.host_off && !writer)
+        return true;
     if (cluster->pause != PAUSE_OFF)
         return false;
-    if (cluster->policy.fence_wait == FENCE_WAIT_NONE && cluster->policy.durability != DURABILITY_ASYNC)
+    bool spoken = cluster->operation.words.accepted || cluster->operation.words.written_off;
+    if (cluster->policy.fence_wait == FENCE_WAIT_NONE && cluster->policy.durability != DURABILITY_ASYNC && !spoken)
         return true;
     for (size_t i = 0; i < ARRAY_LEN(voters); i++) {
         const struct report *voter = word_of(bench, voters[i]);
@@ -280,15 +317,23 @@ static bool told_its_end(const struct bench *bench, int32_t node_id)
 {
     const struct report *member = word_of(bench, node_id);
 
-    return member && member->fence.data && token_is(member->fence.token, bench->cluster.token);
+    return member && member->fence.data && token_is(member->fence.token, bench->cluster.token) &&
+           !cluster_member(&bench->cluster, node_id)->written_off;
 }
 
 /* Under {the two others; 1}, which agreed_four() and ELECT leave, or {none; 0}: who has to have told its end of WAL. */
 static bool data_is_there(const struct bench *bench)
 {
     const struct cluster *cluster = &bench->cluster;
+    const struct words *words = &cluster->operation.words;
     int32_t writer = cluster->primary.node_id;
+    bool kept = false; /* what operators were told is kept is there */
 
+    for (int32_t node = A; node <= C; node++)
+        kept = kept || (told_its_end(bench, node) && word_of(bench, node)->fence.end.at >= words->lsn.at);
+    if (words->accepted || words->written_off)
+        return kept && (words->accepted || told_its_end(bench, writer) || cluster_demand(cluster)->count == 0 ||
+                        told_its_end(bench, B));
     if (told_its_end(bench, writer) || cluster->policy.durability == DURABILITY_ASYNC)
         return true;
     return cluster_demand(cluster)->k > 0 && told_its_end(bench, C) && told_its_end(bench, writer == A ? B : A);

@@ -79,8 +79,17 @@ static void alone(struct cluster *cluster)
     agreed_four(cluster, 0);
 }
 
+static void written_off_c(struct cluster *cluster)
+{
+    fenced(cluster);
+    ACCEPTED(cluster, agreed_word(cluster, COMMAND_WRITE_OFF, C, 1000));
+    ACCEPTED(cluster, agreed_elect(cluster, B, DEMAND(1, A)));
+    ACCEPTED(cluster, agreed_promoted(cluster));
+}
+
 static void (*const states[])(struct cluster *cluster) = {
-    active, fenced, elected_b, elected_a, promoted_b, fenced_again, switching, switched, paused, unpausing, alone,
+    active,    fenced,   elected_b, elected_a, promoted_b, fenced_again,
+    switching, switched, paused,    unpausing, alone,      written_off_c,
 };
 
 /* --- what a member may see ---------------------------------------------------------------------------------------- */
@@ -306,6 +315,11 @@ static bool follows_rightly(const struct case_of *c)
 
     if (action->kind == ACT_NONE)
         return true;
+    /* A directory that was written off follows nobody: its identity is another one first. */
+    const struct member *self = cluster_member(c->cluster, c->view->node_id);
+    if (self->written_off && directory_is(self->directory, c->view->directory) && action->conf.upstream != 0 &&
+        !reworks)
+        return false;
     /* R28: a fenced standby receives from the one that it is told to, and reports nothing meanwhile. */
     if (action->conf.upstream != 0 && c->fenced)
         return c->cluster->primary.node_id != c->view->node_id && action->conf.upstream == c->view->fetch_from &&
