@@ -11,6 +11,7 @@
 #include "core/candidate.h"
 #include "core/cluster.h"
 #include "core/lease.h"
+#include "core/mend.h"
 #include "core/report.h"
 #include "core/settings.h"
 #include "core/sync.h"
@@ -52,6 +53,7 @@ struct node_view {
     int64_t failed_at_us;       /* newest failed action, for pacing retries; 0: none */
     enum act_kind failed_kind;
     uint32_t failed_count;       /* in a row */
+    struct mend mend;            /* of a server that ends in recovery */
     struct token promote_failed; /* the promotion under this token failed: do not try again */
     struct sync_progress sync;
     struct connection_id stray;      /* sync_stray() of the newest look; pid 0: none */

@@ -119,6 +119,7 @@ struct pg_action {
     uint32_t slot_count;
     char slots[MEMBERS_MAX][NAME_SIZE];
     struct connection_id stray; /* SLOTS: a walsender to be ended; pid 0: none */
+    bool once; /* CLONE: refused (ERR_REJOIN) while what another one under this token set aside is still there */
 };
 
 struct pg_result {
@@ -128,6 +129,7 @@ struct pg_result {
     char text[TEXT_SIZE];     /* the error */
     bool clean;               /* STOP: ended by a fast shutdown */
     struct lsn end;           /* STOP: end of the shutdown checkpoint, where clean */
+    bool ended_in_recovery;   /* START_STANDBY: the server ended by itself in its recovery, and for no outer cause */
     struct timeline timeline; /* PROMOTE: the new one */
     struct lsn switched_at;   /* PROMOTE: where it begins */
 };

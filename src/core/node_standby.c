@@ -115,6 +115,36 @@ static void diverged(struct node_turn *turn)
         rework(turn, ACT_REWIND, WHY_STANDBY_REWIND);
 }
 
+/* What a person can do about a server that ends in recovery, by how far this node may go alone. */
+static const char *way_out(const struct node_view *view)
+{
+    if (view->mend.tried == ACT_CLONE)
+        return "its server ends in recovery, after a clone too: see its log";
+    if (view->rejoin == REJOIN_FOLLOW)
+        return "its server ends in recovery: see its log, or clone it (rejoin=follow allows nothing by itself)";
+    return "its server ends in recovery: see its log, or clone it (rejoin=rewind does not allow that by itself)";
+}
+
+static void because_start(struct node_turn *turn)
+{
+    bool broken = mend_due(&turn->view->mend);
+
+    node_because(turn, broken ? WHY_STANDBY_BROKEN : WHY_STANDBY_START, broken ? way_out(turn->view) : NULL);
+}
+
+/* The server ends in its recovery: another start is tried only when there is nothing better. */
+static bool mends(struct node_turn *turn)
+{
+    const struct node_view *view = turn->view;
+    enum act_kind kind = mend_next(&view->mend, turn->cluster->primary.token, view->rejoin, view->pg.can_rewind);
+
+    if (!mend_due(&view->mend) || kind == ACT_NONE)
+        return false;
+    rework(turn, kind, WHY_STANDBY_MEND);
+    turn->plan->action.once = true;
+    return true;
+}
+
 static void start(struct node_turn *turn)
 {
     const struct node_view *view = turn->view;
@@ -125,12 +155,14 @@ static void start(struct node_turn *turn)
         diverged(turn);
         return;
     }
+    if (mends(turn))
+        return;
     if (comparison == COMPARE_FOLLOW || token_is(view->rewound_under, turn->cluster->primary.token))
         node_conf_follow(turn, &conf);
     else
         node_conf_detached(turn, &conf);
     (void)node_want(turn, ACT_START_STANDBY, REPLAY_TIMEOUT_US, &conf);
-    node_because(turn, WHY_STANDBY_START, NULL);
+    because_start(turn);
 }
 
 static void follow_or_rework(struct node_turn *turn)
@@ -190,12 +222,20 @@ void node_standby(struct node_turn *turn)
     }
     /* A start or promotion under a token that is not this node's any more may still make a writable server. */
     bool rising = view->acting == ACT_START_PRIMARY || view->acting == ACT_PROMOTE;
-    bool unknown = view->pg.state == PG_STARTING && view->acting != ACT_START_STANDBY && !view->pg_started_standby;
+    bool rewinding = view->acting == ACT_REWIND;
+    bool unknown =
+        view->pg.state == PG_STARTING && view->acting != ACT_START_STANDBY && !rewinding && !view->pg_started_standby;
     if (rising || unknown) {
         node_kill(turn, WHY_ROGUE);
         return;
     }
     turn->plan->guard = WISH_STANDBY;
+    if (rewinding && node_pg_runs(&view->pg)) {
+        /* Its own doing: a server that was not shut down is recovered first, alone, as a standby or in single-user
+         * mode. */
+        node_because(turn, WHY_STANDBY_REWIND, "recovers first");
+        return;
+    }
     if (node_lags(turn->cluster, &view->pg)) {
         node_because(turn, WHY_LAGGING, NULL);
         return;
@@ -223,7 +263,7 @@ void node_standby(struct node_turn *turn)
     case PG_STARTING:
     case PG_PRIMARY:
     case PG_UNKNOWN:
-        node_because(turn, WHY_STANDBY_START, NULL);
+        because_start(turn);
         break;
     }
 }

@@ -479,6 +479,7 @@ static void action_done(struct manager *manager, const struct pg_result *result,
 {
     struct node_view *node = &manager->node;
 
+    mend_note(&node->mend, result, manager->acting_token);
     switch (result->kind) {
     case ACT_SLOTS:
         node->slots_for = manager->acting_slots;

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "pg/adapter.h"
 #include "pg/conf.h"
+#include "pg/words.h"
 
 #define CONNECT_MS 3000 /* of one attempt; the action's deadline decides about the next */
 #define QUERY_MS 60000

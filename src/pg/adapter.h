@@ -69,6 +69,7 @@ struct server {
     struct pool *pool;
     struct pg *pg; /* NULL once nobody asks any more */
     bool exited;
+    int status; /* of its exit; negative: the signal that ended it */
 };
 
 struct act {
@@ -114,6 +115,7 @@ struct pg {
     struct act act;
     struct schema_run schema;
     struct server *server;
+    off_t server_log_from; /* where what it writes begins */
     bool closing;
     void (*closed)(void *ctx);
     void *closed_ctx;
@@ -172,8 +174,6 @@ const char *act_program(const struct pg *pg, const char *name, char *path);
 int server_start(struct pg *pg, const char *const *extra, struct err *err);
 bool server_ended(const struct pg *pg);
 void server_forget(struct pg *pg);
-/* The last line of the server's log that looks like the reason of a failure. */
-void server_last_words(const struct pg *pg, char *text, size_t size);
 
 /* verbs */
 void verb_adopt(struct pg *pg);

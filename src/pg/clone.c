@@ -63,10 +63,15 @@ int clone_directory(const char *data_directory, enum clone_directory *ret, struc
     return 0;
 }
 
+int clone_aside_path(const char *data_directory, const char *suffix, char *ret, size_t size)
+{
+    return snprintf(ret, size, "%s.old-%s", data_directory, suffix);
+}
+
 int clone_set_aside(const char *data_directory, const char *suffix, char *ret_aside, struct err *err)
 {
     char aside[PATH_SIZE];
-    int length = snprintf(aside, sizeof aside, "%s.old-%s", data_directory, suffix);
+    int length = clone_aside_path(data_directory, suffix, aside, sizeof aside);
 
     int left = has_processes(data_directory, err);
     if (left < 0)

@@ -61,6 +61,9 @@ struct clone_facts {
 /* What is at the target. ERR_SYSTEM. */
 int clone_directory(const char *data_directory, enum clone_directory *ret, struct err *err);
 
+/* "<directory>.old-<suffix>"; returns its length, as snprintf. */
+int clone_aside_path(const char *data_directory, const char *suffix, char *ret, size_t size);
+
 /* Moves what is there aside, to "<directory>.old-<suffix>": nothing is ever deleted. The new name is left in ret_aside
  * (size PATH_SIZE). ERR_REFUSED when processes of it run; ERR_SYSTEM, also where the directory is a mount point. */
 int clone_set_aside(const char *data_directory, const char *suffix, char *ret_aside, struct err *err);

@@ -6,6 +6,7 @@
  */
 #include <stdlib.h>
 
+#include "base/file.h"
 #include "pg/clone.h"
 #include "pg/kept.h"
 
@@ -50,6 +51,18 @@ static void copied(struct pg *pg, const struct child_end *end)
         act_done(pg);
 }
 
+/* A copy that does not start either is not to be made again and again, each beside the last. */
+static int refuse_again(const struct pg *pg, const char *suffix, struct err *err)
+{
+    char aside[PLACE_PATH_SIZE];
+
+    clone_aside_path(pg->config.data_directory, suffix, aside, sizeof aside);
+    if (!file_exists(aside))
+        return 0;
+    return err_set(err, ERR_REJOIN, "'%s' is there from a clone under the same token; remove it to have another made",
+                   aside);
+}
+
 /* Empties the place for the copy, and marks that one is under way. */
 static int make_room(struct pg *pg, struct cloning *cloning, struct err *err)
 {
@@ -67,10 +80,12 @@ static int make_room(struct pg *pg, struct cloning *cloning, struct err *err)
         return err_set(err, ERR_REFUSED, "PostgreSQL processes are left in '%s'", pg->config.data_directory);
     if (found == CLONE_DIRECTORY_OTHER && !marked)
         return err_set(err, ERR_REFUSED, "'%s' is not empty and no data directory", pg->config.data_directory);
-    failed = kept_save(pg, "clone", &cloning->kept, err);
+    (void)snprintf(suffix, sizeof suffix, "%" PRIu64, pg->act.what.token.no);
+    failed = pg->act.what.once && !marked ? refuse_again(pg, suffix, err) : 0;
+    if (!failed)
+        failed = kept_save(pg, "clone", &cloning->kept, err);
     if (failed || found == CLONE_DIRECTORY_ABSENT || found == CLONE_DIRECTORY_EMPTY)
         return failed;
-    (void)snprintf(suffix, sizeof suffix, "%" PRIu64, pg->act.what.token.no);
     return clone_set_aside(pg->config.data_directory, suffix, aside, err);
 }
 

@@ -43,6 +43,7 @@ bool postmaster_parse(const char *text, struct postmaster_file *ret)
     (void)text_copy(ret->socket_directory, sizeof ret->socket_directory, line[4]);
     (void)text_copy(ret->listen_address, sizeof ret->listen_address, line[5]);
     ret->status = status_of(line[7]);
+    ret->recovering = line[7][0] != '\0';
     return true;
 }
 

@@ -19,6 +19,7 @@ struct postmaster_file {
     char socket_directory[PATH_SIZE]; /* empty: none */
     char listen_address[ADDRESS_SIZE];
     enum postmaster_status status; /* line 8; STARTING while it is missing */
+    bool recovering;               /* line 8 is there: recovery has been begun, or was not needed */
 };
 
 /* Takes the text of postmaster.pid apart. False when there is no process number. */

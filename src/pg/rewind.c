@@ -16,6 +16,7 @@
 #include "pg/kept.h"
 #include "pg/postmaster.h"
 #include "pg/programs.h"
+#include "pg/words.h"
 
 #define EVERY_MS 10
 

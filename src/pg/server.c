@@ -13,10 +13,10 @@
 #include "base/file.h"
 #include "pg/adapter.h"
 #include "pg/postmaster.h"
+#include "pg/words.h"
 
 #define ARGS_MAX 16
 #define ENV_MAX 512
-#define LOG_TAIL_BYTES 8192
 
 static void server_closed(uv_handle_t *handle)
 {
@@ -31,9 +31,8 @@ static void exited(uv_process_t *process, int64_t status, int signal)
 {
     struct server *server = process->data;
 
-    (void)status;
-    (void)signal;
     server->exited = true;
+    server->status = signal ? -signal : (int)status;
     if (server->pg)
         pg_look(server->pg);
 }
@@ -50,37 +49,6 @@ void server_forget(struct pg *pg)
 bool server_ended(const struct pg *pg)
 {
     return !pg->server || pg->server->exited;
-}
-
-static void log_path(const struct pg *pg, char *path)
-{
-    if (pg->config.log_file[0])
-        (void)text_copy(path, PLACE_PATH_SIZE, pg->config.log_file);
-    else
-        (void)snprintf(path, PLACE_PATH_SIZE, "%s/raftmgr-server.log", pg->config.data_directory);
-}
-
-void server_last_words(const struct pg *pg, char *text, size_t size)
-{
-    char path[PLACE_PATH_SIZE];
-    char tail[LOG_TAIL_BYTES + 1];
-
-    text[0] = '\0';
-    log_path(pg, path);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    off_t length = lseek(fd, 0, SEEK_END);
-    ssize_t got = pread(fd, tail, LOG_TAIL_BYTES, length > LOG_TAIL_BYTES ? length - LOG_TAIL_BYTES : 0);
-    (void)close(fd);
-    tail[got > 0 ? got : 0] = '\0';
-    for (const char *at = tail; *at; at += strcspn(at, "\n"), at += *at == '\n') {
-        const char *fatal = strstr(at, "FATAL:");
-        const char *panic = strstr(at, "PANIC:");
-        const char *found = fatal ? fatal : panic;
-        if (found && found < at + strcspn(at, "\n"))
-            (void)snprintf(text, size, "%.*s", (int)strcspn(found, "\n"), found);
-    }
 }
 
 /* Our environment, with the words that make the server's children ordinary victims of the OOM killer. */
@@ -190,10 +158,11 @@ int server_start(struct pg *pg, const char *const *extra, struct err *err)
     for (; more.given && *more.given && used + 1 < ARGS_MAX; more.given++)
         args[used++] = *more.given;
     args[used] = NULL;
-    log_path(pg, log);
+    server_log_path(pg, log);
     int fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (fd < 0)
         return err_set_errno(err, errno, "could not open the server's log file '%s'", log);
+    pg->server_log_from = lseek(fd, 0, SEEK_END);
     server_forget(pg);
     pg->server = spawn(pg, args, fd, &failed);
     (void)close(fd);

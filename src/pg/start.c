@@ -5,12 +5,15 @@
  * put back when the control file shows that recovery has begun (PostgreSQL looks for the signal before that), when
  * the server is ready, and when the action ends in any other way.
  */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "pg/adapter.h"
 #include "pg/hba.h"
 #include "pg/postmaster.h"
+#include "pg/words.h"
 
 #define EVERY_MS 5
 
@@ -48,9 +51,68 @@ static int64_t control_changed_us(const struct pg *pg)
     return file.st_mtim.tv_sec * INT64_C(1000000) + file.st_mtim.tv_nsec / 1000;
 }
 
+#define SILENCE_MS 50 /* the collector writes the server's last words when it has ended */
+
 struct start {
     int64_t control_changed_us; /* as it was before the start */
+    int lock_fd; /* postmaster.pid, of this server: kept open, for it is removed at its end. -1: not yet */
 };
+
+static void release(void *scratch)
+{
+    struct start *start = scratch;
+
+    if (start->lock_fd >= 0)
+        (void)close(start->lock_fd);
+    free(start);
+}
+
+static bool read_lock(int fd, struct postmaster_file *ret)
+{
+    char text[PLACE_PATH_SIZE * 2];
+
+    ssize_t got = pread(fd, text, sizeof text - 1, 0);
+    text[got > 0 ? got : 0] = '\0';
+    return got > 0 && postmaster_parse(text, ret);
+}
+
+static void hold_lock(struct pg *pg)
+{
+    struct start *start = pg->act.scratch;
+    char path[PLACE_PATH_SIZE];
+    struct postmaster_file file;
+
+    if (start->lock_fd >= 0 || !pg->server)
+        return;
+    (void)snprintf(path, sizeof path, "%s/postmaster.pid", pg->config.data_directory);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0 && read_lock(fd, &file) && file.pid == pg->server->process.pid)
+        start->lock_fd = fd;
+    else if (fd >= 0)
+        (void)close(fd);
+}
+
+/* Its startup process gave up. A server that cannot even begin (a setting, a port) or that was told to stop has another
+ * exit status, or had not got so far. */
+static bool ended_in_recovery(const struct pg *pg)
+{
+    const struct start *start = pg->act.scratch;
+    struct postmaster_file file = { 0 };
+
+    return pg->server && pg->server->status == 1 && start->lock_fd >= 0 && read_lock(start->lock_fd, &file) &&
+           file.recovering && file.status == POSTMASTER_STARTING && !server_outer_cause(pg);
+}
+
+static void ended(struct pg *pg)
+{
+    struct err err = { 0 };
+    char why[TEXT_SIZE];
+
+    pg->act.result.ended_in_recovery = ended_in_recovery(pg);
+    server_last_words(pg, why, sizeof why);
+    (void)err_set(&err, ERR_COMMAND, "the server ended: %s", why[0] ? why : "see its log");
+    fail(pg, &err);
+}
 
 /* The server has passed the point where it looks for standby.signal. */
 static void signal_back(struct pg *pg)
@@ -75,15 +137,12 @@ static void running(struct pg *pg)
 static void wait_for_server(struct pg *pg)
 {
     struct postmaster_file file = { 0 };
-    struct err err = { 0 };
-    char why[TEXT_SIZE];
 
     if (server_ended(pg)) {
-        server_last_words(pg, why, sizeof why);
-        (void)err_set(&err, ERR_COMMAND, "the server ended: %s", why[0] ? why : "see its log");
-        fail(pg, &err);
+        act_later(pg, SILENCE_MS, ended);
         return;
     }
+    hold_lock(pg);
     signal_back(pg);
     act_waits(pg, "the server to accept connections");
     if (!probe_find(pg) || !postmaster_read(pg->config.data_directory, &file) || file.status != POSTMASTER_READY) {
@@ -124,7 +183,9 @@ static void start(struct pg *pg, bool primary)
     struct hba hba = { 0 };
 
     assert(state);
+    state->lock_fd = -1;
     pg->act.scratch = state;
+    pg->act.scratch_release = release;
     if (prepare(pg, primary, &err) < 0) {
         fail(pg, &err);
         return;

@@ -184,6 +184,7 @@ static void choose_view(uint64_t choices, const struct cluster *cluster, int32_t
     view->stopped_at = choice & 1 ? cluster->version : 0;
     view->promote_failed.no = choice == 3 ? cluster->token.no : 0;
     view->want_primary_data = choice == 2;
+    view->mend.ended = choice & 1 ? MEND_TRIES : 0;
     view->fetch_from = choose(&choices, 2) ? 0 : C;
     assert(choices == 0);
 }
