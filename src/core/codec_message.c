@@ -77,7 +77,11 @@ static void walk_report(struct walk *walk, struct report *report)
     walk_bool(walk, &report->want_primary_data);
     walk_instance(walk, report);
     walk_as_primary(walk, report);
-    walk_lsn(walk, &report->primary_lsn);
+    walk_token(walk, &report->told.token);
+    walk_bool(walk, &report->told.known);
+    walk_u64(walk, &report->told.incarnation);
+    walk_u64(walk, &report->told.round);
+    walk_lsn(walk, &report->told.lsn);
     walk_i64(walk, &report->primary_seen_us);
     walk_fence(walk, &report->fence);
     WALK_ENUM(walk, &report->acting, ACT_CHECKPOINT);

@@ -137,7 +137,6 @@ struct lead_view {
     int64_t leader_since_us;         /* 0: does not lead */
     int64_t primary_seen_us;         /* when this node itself last saw a healthy holder's round; 0: never */
     int64_t operation_since_us;      /* when it first saw the present operation and token */
-    struct lsn primary_lsn;          /* the primary's LSN at its last renewal (async: lag rule) */
     int64_t proposed_at_us;          /* newest decision proposed and not yet seen applied; 0: none */
     uint64_t proposed_version;       /* cluster version at that time */
     int64_t transfer_at_us;          /* last hand-over tried */

@@ -6,6 +6,7 @@
 #include "core/lead.h"
 
 #include "core/history.h"
+#include "core/lag.h"
 
 #define FETCH_PATIENCE_US 60000000
 #define STANDBYS_FIRST_US                                                                                              \
@@ -115,18 +116,21 @@ static bool async_ready(const struct lead_turn *turn)
     return true;
 }
 
-/* Names of the members that have not reported, for people. */
-static void name_missing(const struct lead_turn *turn, const struct ranking *ranking, char *text)
+/* Names of the members that have not reported, for people; `blind`: too few know how far the primary had come. */
+static void name_missing(const struct lead_turn *turn, const struct ranking *ranking, bool blind, char *text)
 {
     const struct cluster *cluster = turn->cluster;
-    size_t used = 0;
+    size_t used;
 
     text[0] = '\0';
+    if (blind)
+        (void)text_copy(text, TEXT_SIZE, "its last position is not known to a majority; ");
+    size_t names = used = strlen(text);
     for (uint32_t i = 0; i < cluster->member_count; i++) {
         enum verdict verdict = ranking->verdicts[i];
         if (verdict != VERDICT_SILENT && verdict != VERDICT_NO_DATA && verdict != VERDICT_LAGGING)
             continue;
-        int more = snprintf(text + used, TEXT_SIZE - used, "%s%s", used ? ", " : "", cluster->members[i].name);
+        int more = snprintf(text + used, TEXT_SIZE - used, "%s%s", used > names ? ", " : "", cluster->members[i].name);
         if (more < 0 || (size_t)more >= TEXT_SIZE - used)
             return;
         used += (size_t)more;
@@ -177,17 +181,25 @@ static void begin_fetch(struct lead_turn *turn, const struct ranking *ranking)
     };
 }
 
+/* Where too few know how far the primary had come, the lag rule has nothing to go by: only its own data will do. */
+static bool position_known(const struct lead_turn *turn, struct lsn *ret_lsn)
+{
+    const struct report *heard[MEMBERS_MAX] = { 0 };
+
+    for (uint32_t i = 0; i < turn->cluster->member_count; i++)
+        heard[i] = turn->view->heard[i].report;
+    return lag_known(turn->cluster, heard, ret_lsn);
+}
+
 static void fenced(struct lead_turn *turn)
 {
     const struct cluster *cluster = turn->cluster;
     struct lead_plan *plan = turn->plan;
     char missing[TEXT_SIZE];
     struct lsn async_lsn = { 0 };
+    bool lag_rule = lead_async(cluster) && !cluster->operation.words.accepted;
+    bool blind = lag_rule && !position_known(turn, &async_lsn);
 
-    /* Where nobody knows how far the primary had come the lag rule has nothing to go by: then only its own data will
-     * do. */
-    if (lead_async(cluster) && !cluster->operation.words.accepted)
-        async_lsn = turn->view->primary_lsn;
     candidate_rank(cluster, turn->view->heard, cluster->token, 0, turn->view->failed_mask, async_lsn, &plan->ranking);
     plan->ranked = true;
     plan->want_primary_data =
@@ -199,8 +211,8 @@ static void fenced(struct lead_turn *turn)
         return;
     } else if (plan->ranking.less) {
         lead_because(turn, WHY_LESS_THAN_TOLD, NULL);
-    } else if (!plan->ranking.covered || (async_lsn.at != 0 && !async_ready(turn))) {
-        name_missing(turn, &plan->ranking, missing);
+    } else if (!plan->ranking.covered || (lag_rule && !blind && !async_ready(turn))) {
+        name_missing(turn, &plan->ranking, blind, missing);
         lead_because(turn, WHY_DEMANDS_UNMET, missing);
     } else if (plan->ranking.winner != 0) {
         elect(turn, &plan->ranking, cluster->token, 0, WHY_ELECT);

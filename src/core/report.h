@@ -32,6 +32,15 @@ enum trouble {
     TROUBLE_FAILED,    /* winner: the promotion failed */
 };
 
+/* What a voter remembers of the holder's position: the newest word of a round that it granted (core/lag.h). */
+struct lag_word {
+    struct token token; /* of that holder */
+    bool known;         /* no round that this voter granted it, in an earlier life either, said more; lsn 0: none did */
+    uint64_t incarnation;
+    uint64_t round;
+    struct lsn lsn;
+};
+
 struct report {
     int32_t node_id;
     uint64_t raft_id;
@@ -80,7 +89,7 @@ struct report {
         struct lsn flushed;
     } walsenders[MEMBERS_MAX];
 
-    struct lsn primary_lsn;  /* the holder's LSN in the newest round of the current token that was heard */
+    struct lag_word told;    /* voter: how far the holder had come */
     int64_t primary_seen_us; /* age of the last lease round of a healthy holder of the current token; -1: never */
     struct fence_report fence;
 
@@ -95,7 +104,7 @@ struct lease_ask {
     uint64_t incarnation; /* start number of the holder's daemon */
     uint64_t round;
     int64_t length_us;
-    struct lsn lsn; /* the holder's end of WAL: what the lag rule of `durability = async` goes by */
+    struct lsn lsn; /* lag_tell(): what the lag rule of `durability = async` goes by */
     bool healthy; /* PostgreSQL runs and answers: the round is a sign of life of the primary, not of the daemon alone */
 };
 

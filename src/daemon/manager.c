@@ -130,7 +130,7 @@ static void ask_lease(struct manager *manager, int64_t now_us)
     bool healthy = node->pg.state == PG_PRIMARY && manager->node_plan.trouble == TROUBLE_NONE;
 
     lease_begin(&node->lease, cluster, node->node_id, node->start_no, healthy, now_us, &message.ask);
-    message.ask.lsn = node->pg.end;
+    message.ask.lsn = lag_tell(&manager->lag, cluster, &node->pg, now_us);
     for (uint32_t i = 0; i < cluster->member_count; i++) {
         if (!cluster->members[i].voter)
             continue;
@@ -340,6 +340,7 @@ static void state_moved(struct manager *manager, enum command_kind kind, int64_t
     const struct member *self = cluster_member_by_raft(cluster, manager->node.raft_id);
     bool hello = self && self->start_no == manager->node.start_no && manager->node.start_no != 0;
 
+    lag_moved(&manager->told, cluster, manager->node.hello);
     if (hello && !manager->node.hello)
         manager->node.stopped_at = cluster->version;
     manager->node.hello = hello;

@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "core/codec.h"
+#include "core/lag.h"
 #include "daemon/ports.h"
 
 struct manager_config {
@@ -49,9 +50,8 @@ struct manager {
     int64_t command_at_us;    /* when this member last sent a proposal of its own */
     uint64_t command_version; /* cluster version at that time */
     int64_t seen_lease_us;    /* when a healthy holder's round of the current token was last received; 0: never */
-    struct lsn seen_lsn;      /* in that round */
-    struct token seen_token;  /* under which it was */
-    struct token lsn_token;   /* the token that lead.primary_lsn is about */
+    struct lag_holder lag;    /* how far this node's own server had come: told in each of its rounds */
+    struct lag_word told;     /* how far the holder had come, as this voter was told */
     struct {
         int32_t pid;
         int64_t replied_us; /* as the server shows it */

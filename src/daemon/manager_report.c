@@ -48,10 +48,10 @@ void manager_answer_lease(struct manager *manager, uint64_t from_raft_id, const 
 
     message.reply =
         lease_voter_answer(&manager->voter, &manager->cluster, manager->node.node_id, manager->node.hello, ask, now_us);
-    if (message.reply.granted && ask->healthy) {
-        manager->seen_lease_us = now_us;
-        manager->seen_lsn = ask->lsn;
-        manager->seen_token = ask->token;
+    if (message.reply.granted) {
+        lag_granted(&manager->told, ask);
+        if (ask->healthy)
+            manager->seen_lease_us = now_us;
     }
     if (from_raft_id == manager->node.raft_id)
         lease_take(&manager->node.lease, &manager->cluster, manager->node.start_no, &message.reply);
@@ -162,24 +162,6 @@ static void note_primary(struct manager *manager, const struct report *report, i
         lead->behind_since_us = now_us;
 }
 
-/* The newest LSN that any voter heard of the holder that is, or was, replaced. */
-static void note_lsn(struct manager *manager)
-{
-    struct lead_view *lead = &manager->lead;
-
-    if (!token_is(manager->lsn_token, manager->cluster.primary.token)) {
-        manager->lsn_token = manager->cluster.primary.token;
-        lead->primary_lsn = (struct lsn){ 0 };
-    }
-    for (uint32_t i = 0; i < manager->cluster.member_count; i++) {
-        const struct report *report = lead->heard[i].report;
-        /* One from before that election was applied there speaks of another holder. */
-        if (report && manager->cluster.members[i].voter && report->applied >= manager->cluster.primary.permitted_at &&
-            !token_is_newer(report->token, manager->cluster.token))
-            lead->primary_lsn = lsn_max(lead->primary_lsn, report->primary_lsn);
-    }
-}
-
 void manager_link_leader(struct manager *manager, int64_t now_us)
 {
     struct lead_view *lead = &manager->lead;
@@ -188,7 +170,6 @@ void manager_link_leader(struct manager *manager, int64_t now_us)
     manager_build_report(manager, now_us);
     link_heard(manager, now_us);
     lead->primary_seen_us = manager->seen_lease_us;
-    note_lsn(manager);
     for (uint32_t i = 0; i < cluster->member_count; i++)
         if (cluster->members[i].node_id == cluster->primary.node_id)
             note_primary(manager, lead->heard[i].report, now_us);
@@ -260,8 +241,7 @@ void manager_build_report(struct manager *manager, int64_t now_us)
     report->lease_config = node->lease.held_config;
     report->demand_settled = node->sync.settled;
     report->leaving = manager->leaving;
-    if (token_is(manager->seen_token, manager->cluster.primary.token))
-        report->primary_lsn = manager->seen_lsn;
+    report->told = manager->told;
     report->primary_seen_us = -1;
     if (manager->seen_lease_us != 0)
         report->primary_seen_us = now_us > manager->seen_lease_us ? now_us - manager->seen_lease_us : 0;
@@ -286,7 +266,8 @@ static void essence(const struct report *report, struct report *ret_essence)
 {
     *ret_essence = *report;
     ret_essence->lease_left_us = 0;
-    ret_essence->primary_lsn = (struct lsn){ 0 };
+    ret_essence->told.round = 0;
+    ret_essence->told.lsn = (struct lsn){ 0 };
     ret_essence->primary_seen_us = 0;
     ret_essence->replay_lag_us = 0;
     if (report->pg_state == PG_PRIMARY || report->receiver_streaming) {

@@ -164,6 +164,28 @@ static bool waived(const struct world *world)
     return world->profile.policy.fence_wait == FENCE_WAIT_NONE;
 }
 
+void check_asked(struct host *host, const struct lease_ask *ask)
+{
+    int64_t end_us = host->manager.node.lease.sent_us + ask->length_us - ask->length_us / LEASE_DRIFT;
+    struct told_round *round = &host->rounds[host->round_count % ROUNDS_KEPT];
+
+    if (host->round_count > 0 && host->rounds[(host->round_count - 1) % ROUNDS_KEPT].end_us == end_us)
+        return;
+    host->round_count++;
+    *round = (struct told_round){ end_us, ask->lsn.at };
+    /* It says that it does not know: then all that is there counts. */
+    if (ask->lsn.at == LAG_BLIND)
+        round->lsn = host->server.wal.end;
+}
+
+/* The lease has just been renewed: by which round, and what had that told? */
+static void note_told(struct host *host)
+{
+    for (uint32_t i = 0; i < ROUNDS_KEPT; i++)
+        if (host->rounds[i].end_us == host->manager.node.lease.end_us && host->rounds[i].lsn != 0)
+            host->world->check.told_lsn[host->index] = host->rounds[i].lsn;
+}
+
 static void check_lease(struct host *host)
 {
     struct world *world = host->world;
@@ -179,7 +201,7 @@ static void check_lease(struct host *host)
     /* A renewal, and not the same end computed anew. */
     if (*until_us > check->lease_end_us[host->index] + SLACK_US || check->lease_end_us[host->index] == UNMANAGED_US) {
         check->lease_end_us[host->index] = *until_us;
-        check->told_lsn[host->index] = host->told_lsn;
+        note_told(host);
     }
     if (manager->cluster.token.no < check->token_seen[host->index])
         check_fail(world, "G2", "n%u holds a lease on token %" PRIu64 " and had applied %" PRIu64, host->index + 1,

@@ -62,6 +62,8 @@ void check_applied(struct host *host, uint64_t index);
 void check_restored(struct host *host, uint64_t index);
 void check_daemon_started(struct host *host);
 void check_cranked(struct host *host);
+/* A lease round is sent to one voter. */
+void check_asked(struct host *host, const struct lease_ask *ask);
 void check_guard(const struct host *host);
 void check_promote(struct host *host, const struct pg_action *action);
 void check_start(struct host *host, bool as_primary);

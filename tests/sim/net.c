@@ -81,7 +81,7 @@ void net_send(struct host *host, uint64_t raft_id, const struct message *message
     slot->from = host->raft.raft_id;
     memcpy(&slot->message, message, message_size(message));
     if (message->kind == MESSAGE_LEASE_ASK)
-        host->told_lsn = message->ask.lsn.at;
+        check_asked(host, &message->ask);
     send_slot(host, to, number, TRAFFIC_PEER, 0);
     host->world->check.messages++;
 }

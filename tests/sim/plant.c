@@ -43,6 +43,10 @@ void plant_before_crank(struct host *host)
     case PLANT_VOTER_FORGETS:
         manager->voter.start_us = manager->voter.granted_until_us = clock_of(host) - 3600 * SEC;
         break;
+    case PLANT_SHORT_MEMORY:
+        if (manager->told.lsn.at > 1)
+            manager->told.lsn.at = 1;
+        break;
     case PLANT_STALE_START:
         manager->node.hello = manager->cluster.cluster_id != 0;
         break;

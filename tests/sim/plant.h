@@ -20,6 +20,7 @@
     PLANT(FORGED_REPORTS, "elect-ignores-demand", "G3", "silent members count as having reported")                     \
     PLANT(FOLLOW_DIVERGED, "follow-without-compare", "G3", "a diverged standby is pointed at the primary (R6)")        \
     PLANT(EARLY_ACK, "early-ack", "G3", "PostgreSQL acknowledges without waiting")                                     \
+    PLANT(SHORT_MEMORY, "short-memory", "G4", "voters forget how far the primary had come")                            \
     PLANT(MUTE_SWITCHOVER, "mute-switchover", "G5", "no ELECT ends a switchover")                                      \
     PLANT(START_UNFINISHED, "start-unfinished", "G7", "an unfinished data directory passes for a whole one")           \
     PLANT(MUTE_FENCE, "mute-fence", "LIVE", "nobody is ever fenced")                                                   \

@@ -56,6 +56,14 @@ struct act_fake {
     struct wal source; /* REWIND, CLONE */
 };
 
+#define ROUNDS_KEPT 16u
+
+/* What a lease round told of the position, to be found by the lease's end that it leads to. */
+struct told_round {
+    int64_t end_us;
+    uint64_t lsn;
+};
+
 struct host {
     struct world *world;
     uint32_t index;
@@ -67,7 +75,8 @@ struct host {
     bool up, daemon_up, joined;
     uint32_t boot, life;
     int64_t frozen_until_us, paused_until_us, slow_disk_until_us;
-    uint64_t told_lsn;             /* in its newest lease round */
+    uint32_t round_count; /* of its lease rounds, the newest of which are kept */
+    struct told_round rounds[ROUNDS_KEPT];
     int64_t asked_us;              /* for admission */
     uint64_t wiped_raft_id;        /* of the member that it was before it was wiped */
     uint64_t start_no;             /* on disk */

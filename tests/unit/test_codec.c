@@ -184,6 +184,7 @@ static void fill_report_flags(struct report *report)
     report->lagging = number_to(1);
     report->following = number_to(1);
     report->lease_valid = number_to(1);
+    report->told.known = number_to(1);
     report->guard_armed = number_to(1);
 }
 
@@ -195,7 +196,7 @@ static void fill_report(struct report *report)
     FILL4(report, timeline, end, replayed, upstream);
     FILL4(report, replay_lag_us, lease_left_us, lease_length_us, lease_config);
     FILL2(report, demand_settled, primary_seen_us);
-    FILL(report, primary_lsn);
+    FILL4(&report->told, token, incarnation, round, lsn);
     FILL2(report, fetch_node, fetch_from);
     fill_report_flags(report);
     report->pg_state = (enum pg_state)number_to(PG_PRIMARY);
@@ -568,7 +569,7 @@ static void no_field_is_new(void)
     CU_ASSERT_EQUAL(sizeof(struct cluster), 50752);
     CU_ASSERT_EQUAL(sizeof(struct command), 3120);
     CU_ASSERT_EQUAL(sizeof(struct fence_report), 48);
-    CU_ASSERT_EQUAL(sizeof(struct report), 1552);
+    CU_ASSERT_EQUAL(sizeof(struct report), 1584);
     CU_ASSERT_EQUAL(sizeof(struct lease_ask), 56);
     CU_ASSERT_EQUAL(sizeof(struct lease_reply), 40);
 }

@@ -169,6 +169,7 @@ static struct report *report(struct bench *bench, int32_t node_id)
         .end = { HELD },
         .following = true,
         .primary_seen_us = 100,
+        .told = { bench->cluster.primary.token, true, 1, 1, { HELD } },
     };
     bench->view.heard[i] = (struct heard){ .report = made, .age_us = 1000 };
     return made;
@@ -246,7 +247,6 @@ static void choose_view(uint64_t choices, struct bench *bench)
         .hello = true,
         .raft = { .leader = true },
         .leader_since_us = NOW - 500 * SECOND,
-        .primary_lsn = { HELD },
     };
     for (uint32_t i = 0; i < bench->cluster.member_count; i++)
         view->raft.servers[view->raft.server_count++].raft_id = bench->cluster.members[i].raft_id;
