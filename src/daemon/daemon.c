@@ -211,14 +211,21 @@ static int open_pg(struct daemon *daemon, struct err *err)
     (void)text_copy(config->state_directory, sizeof config->state_directory, settings->state_directory);
     int failed = pg_open(&daemon->pg, &daemon->loop, config, &callbacks, err);
     free(config);
-    if (!failed) {
-        /* A new connection with a password costs more than a hundred looks: scram-sha-256 is meant to be slow. */
-        unsigned timeout_ms = settings->policy.failure_timeout_ms;
-        unsigned connect_ms = timeout_ms * 5 / 2 < PG_CONNECT_MS ? timeout_ms * 5 / 2 : PG_CONNECT_MS;
-        pg_pace(daemon->pg, timeout_ms / 2 < PG_LOOK_MS ? timeout_ms / 2 : PG_LOOK_MS,
-                connect_ms > PG_LOOK_MS ? connect_ms : PG_LOOK_MS);
-    }
+    if (!failed)
+        daemon_pace(daemon, settings->policy.failure_timeout_ms);
     return failed;
+}
+
+void daemon_pace(struct daemon *daemon, unsigned failure_timeout_ms)
+{
+    unsigned look_ms = failure_timeout_ms / 2 < PG_LOOK_MS ? failure_timeout_ms / 2 : PG_LOOK_MS;
+    unsigned knock_ms = failure_timeout_ms < PG_KNOCK_MS ? failure_timeout_ms : PG_KNOCK_MS;
+    unsigned patience_ms = failure_timeout_ms < PG_PATIENCE_MS ? failure_timeout_ms : PG_PATIENCE_MS;
+
+    if (!daemon->pg || daemon->paced_by_ms == failure_timeout_ms)
+        return;
+    daemon->paced_by_ms = failure_timeout_ms;
+    pg_pace(daemon->pg, look_ms, knock_ms, patience_ms);
 }
 
 int daemon_open(struct daemon *daemon, struct err *err)

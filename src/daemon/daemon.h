@@ -76,6 +76,7 @@ struct daemon {
     uint64_t peers_version;           /* cluster version that the peer connections were made for */
     struct admission admissions[ADMISSIONS_MAX];
     int64_t found_at_us;     /* when FOUND was last proposed */
+    unsigned paced_by_ms;    /* the failure_timeout that PostgreSQL is looked at by */
     int64_t noted_at_us;     /* when the agreed state could not be noted in identity; 0: it was */
     int64_t published_at_us; /* publish.c */
     bool publishing;

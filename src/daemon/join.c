@@ -488,6 +488,7 @@ static void note_agreed(struct daemon *daemon, int64_t now_us)
     if (daemon->manager.cluster.cluster_id == 0)
         return;
     consensus_set_timing(daemon->consensus, policy->raft_election_timeout_ms, policy->raft_heartbeat_ms);
+    daemon_pace(daemon, policy->failure_timeout_ms);
     bool known = identity.begun && identity.raft_election_timeout_ms == policy->raft_election_timeout_ms &&
                  identity.raft_heartbeat_ms == policy->raft_heartbeat_ms;
     if (known || (daemon->noted_at_us != 0 && now_us - daemon->noted_at_us < NOTE_AGAIN_US))

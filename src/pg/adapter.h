@@ -28,16 +28,20 @@ struct probe {
     uv_timer_t nudge; /* wakes startup for a while after it was pointed at an upstream */
     int64_t nudge_until_us;
     unsigned look_ms;
-    unsigned connect_ms;
-    bool again; /* asked to look while a look was under way */
-    bool soon;  /* asked to look: do not wait for the pace */
+    unsigned knock_ms;
+    unsigned patience_ms; /* for the answer to a knock; twice as long for what takes work */
+    bool again;           /* asked to look while a look was under way */
+    bool soon;            /* asked to look: do not wait for the pace */
     struct conn *kept;
-    struct conn *fresh;     /* being tried; becomes the kept one */
-    int64_t tried_at_us;    /* when the last new connection was begun */
-    int64_t kept_at_us;     /* when the kept connection answered last */
-    int64_t kept_asked_us;  /* when the newest query of a look began, over the kept connection */
-    int64_t fresh_asked_us; /* and over a new one */
-    int64_t looked_us;      /* when what `seen` tells was asked for: an action that ended later is not in it */
+    struct conn *fresh;       /* being tried; becomes the kept one, or only knocks */
+    int64_t tried_at_us;      /* when the last new connection or knock was begun */
+    int64_t renewed_at_us;    /* when the kept connection was a new one */
+    int64_t no_knock_till_us; /* knocks are not understood (hostssl only, say) */
+    bool write_owed;          /* a knock was taken, the kept connection was busy */
+    int64_t kept_at_us;       /* when the kept connection answered last */
+    int64_t kept_asked_us;    /* when the newest query of a look began, over the kept connection */
+    int64_t fresh_asked_us;   /* and over a new one */
+    int64_t looked_us;        /* when what `seen` tells was asked for: an action that ended later is not in it */
     struct life life;
     struct pg_seen seen;
     struct look raw;

@@ -12,7 +12,8 @@
 #include "base/clock.h"
 
 #define PROBLEM_SIZE 512
-#define MORE_MS 0 /* a timer of this length defers a callback to the loop */
+#define MORE_MS 0                          /* a timer of this length defers a callback to the loop */
+#define NO_PASSFILE "/nonexistent/raftmgr" /* libpq would take its default for an empty name */
 
 static const char session_options[] =
     "-c synchronous_commit=local -c search_path= -c statement_timeout=60s -c lock_timeout=10s "
@@ -26,6 +27,7 @@ struct conn {
     uv_poll_t *poll; /* its own memory: closed and replaced while connecting */
     uv_timer_t timer;
     enum conn_state state;
+    bool knocking; /* see conn_knock() */
     bool dropped;
     bool sending; /* output is not flushed yet */
     int64_t begun_at_us;
@@ -152,6 +154,8 @@ static void connect_on(struct conn *conn)
             answer(conn, CONN_IDLE, false);
         else
             lost(conn);
+    } else if (status == PGRES_POLLING_FAILED && conn->knocking && PQconnectionNeedsPassword(conn->pq)) {
+        answer(conn, CONN_LOST, false);
     } else if (status == PGRES_POLLING_FAILED ||
                !poll_for(conn, status == PGRES_POLLING_READING ? UV_READABLE : UV_WRITABLE)) {
         lost(conn);
@@ -223,8 +227,8 @@ static void late(uv_timer_t *timer)
 
 static bool start(struct conn *conn, const struct conn_target *target)
 {
-    const char *keys[10] = { "dbname", "application_name", "options", "gssencmode", "client_encoding" };
-    const char *values[10] = { target->conninfo, "raftmgr", session_options, "disable", "UTF8" };
+    const char *keys[12] = { "dbname", "application_name", "options", "gssencmode", "client_encoding" };
+    const char *values[12] = { target->conninfo, "raftmgr", session_options, "disable", "UTF8" };
     size_t used = 5;
 
     if (target->hostaddr[0]) {
@@ -235,9 +239,15 @@ static bool start(struct conn *conn, const struct conn_target *target)
         keys[used] = "host";
         values[used++] = target->host;
     }
-    if (target->passfile[0]) {
+    if (conn->knocking || target->passfile[0]) {
         keys[used] = "passfile";
-        values[used++] = target->passfile;
+        values[used++] = conn->knocking ? NO_PASSFILE : target->passfile;
+    }
+    if (conn->knocking) {
+        keys[used] = "password"; /* given, so that neither conninfo nor the environment says another */
+        values[used++] = "";
+        keys[used] = "sslmode";
+        values[used++] = "disable";
     }
     conn->pq = PQconnectStartParams(keys, values, 1);
     if (!conn->pq || PQstatus(conn->pq) == CONNECTION_BAD)
@@ -251,13 +261,14 @@ static void ignore_notice(void *ctx, const PGresult *notice)
     (void)notice;
 }
 
-struct conn *conn_open(struct pool *pool, const struct conn_target *target, int64_t timeout_ms, conn_answer_fn opened,
-                       void *ctx)
+static struct conn *begin(struct pool *pool, const struct conn_target *target, bool knocking, int64_t timeout_ms,
+                          conn_answer_fn opened, void *ctx)
 {
     struct conn *conn = calloc(1, sizeof *conn);
 
     assert(conn && opened); /* out of memory: a crashed daemon is as safe as a slow one */
     conn->pool = pool;
+    conn->knocking = knocking;
     conn->answer = opened;
     conn->ctx = ctx;
     conn->begun_at_us = clock_boot_us();
@@ -272,6 +283,18 @@ struct conn *conn_open(struct pool *pool, const struct conn_target *target, int6
     }
     (void)uv_timer_start(&conn->timer, late, (uint64_t)timeout_ms, 0);
     return conn;
+}
+
+struct conn *conn_open(struct pool *pool, const struct conn_target *target, int64_t timeout_ms, conn_answer_fn opened,
+                       void *ctx)
+{
+    return begin(pool, target, false, timeout_ms, opened, ctx);
+}
+
+struct conn *conn_knock(struct pool *pool, const struct conn_target *target, int64_t timeout_ms,
+                        conn_answer_fn answered, void *ctx)
+{
+    return begin(pool, target, true, timeout_ms, answered, ctx);
 }
 
 void conn_query(struct conn *conn, const char *sql, int64_t timeout_ms, conn_answer_fn answered, void *ctx)

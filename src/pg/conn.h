@@ -36,6 +36,12 @@ typedef void (*conn_answer_fn)(void *ctx, const struct conn_answer *answer);
 struct conn *conn_open(struct pool *pool, const struct conn_target *target, int64_t timeout_ms, conn_answer_fn opened,
                        void *ctx);
 
+/* Begins to connect without a password and without TLS, and goes no further than where the server asks for the first: a
+ * sign that its postmaster accepts and forks, for the price of a few bytes (scram-sha-256 is meant to be slow).
+ * answered() comes once; the connection is good for nothing but conn_drop then. */
+struct conn *conn_knock(struct pool *pool, const struct conn_target *target, int64_t timeout_ms,
+                        conn_answer_fn answered, void *ctx);
+
 /* Sends one simple query (it may hold several statements: one transaction). Answered once: the first error, or the last
  * statement's rows. One at a time. After a timeout or a lost connection the connection is good for nothing but
  * conn_drop. */

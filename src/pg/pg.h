@@ -16,7 +16,8 @@
 #include "pg/schema.h"
 
 #define PG_LOOK_MS 1000 /* defaults of pg_pace() */
-#define PG_CONNECT_MS 5000
+#define PG_KNOCK_MS 2000
+#define PG_PATIENCE_MS 2000
 
 struct pg;
 
@@ -58,8 +59,9 @@ void pg_close(struct pg *pg, void (*done)(void *ctx), void *ctx);
 /* Looks again now, or right after the look that is under way; calls in between count as one. */
 void pg_look(struct pg *pg);
 
-/* How often to look over the kept connection, and how often to make a new one (which then is the kept one). */
-void pg_pace(struct pg *pg, unsigned look_ms, unsigned connect_ms);
+/* How often to look over the kept connection; how often to see whether a new one is taken; and how long the latter may
+ * take, at least 500 ms. A connection that has to be opened, or a statement, has twice that. */
+void pg_pace(struct pg *pg, unsigned look_ms, unsigned knock_ms, unsigned patience_ms);
 
 /* Begins an action; the value is copied. One at a time: must not be called before the last one's done(). */
 void pg_act(struct pg *pg, const struct pg_action *action);

@@ -1,10 +1,12 @@
 /*
  * probe.c - looks at the instance: its postmaster by pidfd, its state over a kept connection, its health over new ones.
  *
- * A look is one query on the kept connection. Every connect_ms a new connection is made, asked the same, and on a
- * primary made to write a few bytes of WAL; then it replaces the kept one. So at rest a server gets little more than
- * one query a second, and a postmaster that hangs shows by the new connection. A refused new connection (all taken, a
- * password) is told as a problem but no silence while the kept one answers; one that hangs is.
+ * A look is one query on the kept connection. Every knock_ms a new connection is begun, and given up where the server
+ * asks for a password; on a primary the kept one is then made to write a few bytes of WAL. So at rest a server gets
+ * little more than one query a second, and a postmaster that hangs shows by the knock. Every RENEW_US, and where there
+ * is none or knocks are not understood, a new connection is made in earnest, asked the same, and replaces the kept one.
+ * A refused new connection (all taken, a password) is told as a problem but no silence while the kept one answers; one
+ * that hangs is.
  */
 #include <errno.h>
 #include <signal.h>
@@ -24,7 +26,9 @@
 #define MS INT64_C(1000)
 #define STARTING_MS 20 /* between connection attempts while the server starts */
 #define ORPHANS_MS 5   /* between looks while processes without a postmaster are left */
-#define ATTEMPT_MS_MIN 1000
+#define PATIENCE_MS_MIN 500
+#define RENEW_US (20 * INT64_C(1000000))
+#define NO_KNOCK_US (300 * INT64_C(1000000))
 #define NUDGE_US (10 * INT64_C(1000000))
 #define NUDGE_AFTER_US (1 * INT64_C(1000000))
 #define NUDGE_EVERY_MS 15
@@ -45,8 +49,7 @@ static void wake_in(struct pg *pg, unsigned ms)
 
 static int64_t attempt_ms(const struct pg *pg)
 {
-    int64_t patience_ms = (int64_t)pg->probe.connect_ms * 4 / 5;
-    return patience_ms > ATTEMPT_MS_MIN ? patience_ms : ATTEMPT_MS_MIN;
+    return (int64_t)pg->probe.patience_ms * 2;
 }
 
 /* --- the postmaster as a process --- */
@@ -117,6 +120,8 @@ static bool life_take(struct pg *pg, pid_t pid)
     pg->probe.dumped_end.at = 0;
     pg->probe.loaded = 0;
     pg->probe.tried_at_us = 0;
+    pg->probe.no_knock_till_us = 0;
+    pg->probe.write_owed = false;
     return true;
 }
 
@@ -268,41 +273,6 @@ static void look_owed(struct pg *pg)
     wake_in(pg, DEFER_MS);
 }
 
-static void kept_answered(void *ctx, const struct conn_answer *answer)
-{
-    struct pg *pg = ctx;
-    struct look look;
-
-    if (answer->problem[0] || !look_parse(answer->rows, &look)) {
-        kept_lost(pg, answer->problem[0] ? answer->problem : "an unexpected answer");
-        return;
-    }
-    pg->probe.kept_at_us = clock_boot_us();
-    pg->probe.looked_us = pg->probe.kept_asked_us;
-    seen_from_look(pg, &look, false);
-    held_look(pg, &look);
-    look_owed(pg);
-    seen_tell(pg);
-}
-
-/* What the state is as long as no connection has told: by postmaster.pid and the control file. */
-static void state_by_file(struct pg *pg)
-{
-    struct postmaster_file file;
-    struct pg_seen *seen = &pg->probe.seen;
-    struct control control;
-
-    seen_conf(pg);
-    pg->probe.looked_us = clock_boot_us();
-    seen->state = PG_STARTING;
-    seen->clean = false;
-    if (control_read(pg->config.data_directory, &control, NULL) < 0)
-        return;
-    seen->system_identifier = control.system_identifier;
-    if (postmaster_read(pg->config.data_directory, &file) && file.status == POSTMASTER_READY)
-        seen->state = control.state == CONTROL_IN_PRODUCTION ? PG_PRIMARY : PG_STANDBY;
-}
-
 static void kept_wrote(void *ctx, const struct conn_answer *answer)
 {
     struct pg *pg = ctx;
@@ -326,6 +296,44 @@ static void write_over_kept(struct pg *pg)
 {
     if (conn_is_idle(pg->probe.kept) && pg->probe.seen.state == PG_PRIMARY)
         conn_query(pg->probe.kept, WRITE_SQL, attempt_ms(pg), kept_wrote, pg);
+}
+
+static void kept_answered(void *ctx, const struct conn_answer *answer)
+{
+    struct pg *pg = ctx;
+    struct look look;
+
+    if (answer->problem[0] || !look_parse(answer->rows, &look)) {
+        kept_lost(pg, answer->problem[0] ? answer->problem : "an unexpected answer");
+        return;
+    }
+    pg->probe.kept_at_us = clock_boot_us();
+    pg->probe.looked_us = pg->probe.kept_asked_us;
+    seen_from_look(pg, &look, false);
+    held_look(pg, &look);
+    if (pg->probe.write_owed)
+        write_over_kept(pg);
+    pg->probe.write_owed = false;
+    look_owed(pg);
+    seen_tell(pg);
+}
+
+/* What the state is as long as no connection has told: by postmaster.pid and the control file. */
+static void state_by_file(struct pg *pg)
+{
+    struct postmaster_file file;
+    struct pg_seen *seen = &pg->probe.seen;
+    struct control control;
+
+    seen_conf(pg);
+    pg->probe.looked_us = clock_boot_us();
+    seen->state = PG_STARTING;
+    seen->clean = false;
+    if (control_read(pg->config.data_directory, &control, NULL) < 0)
+        return;
+    seen->system_identifier = control.system_identifier;
+    if (postmaster_read(pg->config.data_directory, &file) && file.status == POSTMASTER_READY)
+        seen->state = control.state == CONTROL_IN_PRODUCTION ? PG_PRIMARY : PG_STANDBY;
 }
 
 static void fresh_failed(struct pg *pg, const struct conn_answer *answer)
@@ -358,7 +366,7 @@ static void fresh_good(struct pg *pg)
     probe->kept = probe->fresh;
     probe->fresh = NULL;
     probe->seen.answering = true;
-    probe->seen.answered_at_us = probe->kept_at_us = clock_boot_us();
+    probe->seen.answered_at_us = probe->kept_at_us = probe->renewed_at_us = clock_boot_us();
     if (!probe->seen.write_failed)
         probe->seen.problem[0] = '\0';
     probe->soon = probe->soon || probe->again;
@@ -423,7 +431,61 @@ static int64_t try_every_us(const struct pg *pg)
 
     if (!probe->kept && (!probe->life.known || probe->soon))
         return STARTING_MS * MS;
-    return (probe->connect_ms - DEFER_MS) * MS; /* timers may fire a little early */
+    /* Connections in earnest cost more, so where nothing else does they come less often. */
+    unsigned every_ms = clock_boot_us() < probe->no_knock_till_us ? probe->knock_ms * 5 / 2 : probe->knock_ms;
+    return (every_ms - DEFER_MS) * MS; /* timers may fire a little early */
+}
+
+static void open_new(struct pg *pg)
+{
+    pg->probe.fresh = conn_open(&pg->pool, &pg->target, attempt_ms(pg), fresh_opened, pg);
+}
+
+static void knocked(void *ctx, const struct conn_answer *answer)
+{
+    struct pg *pg = ctx;
+    struct probe *probe = &pg->probe;
+
+    if (answer->timed_out) {
+        fresh_failed(pg, answer);
+        return;
+    }
+    bool taken = !answer->problem[0];
+    conn_drop(probe->fresh);
+    probe->fresh = NULL;
+    if (!taken) { /* a connection in earnest says what is wrong */
+        probe->no_knock_till_us = clock_boot_us() + NO_KNOCK_US;
+        open_new(pg);
+        return;
+    }
+    if (!probe->kept) {
+        open_new(pg);
+        return;
+    }
+    probe->seen.answered_at_us = clock_boot_us();
+    if (conn_is_idle(probe->kept))
+        write_over_kept(pg);
+    else
+        probe->write_owed = true;
+    seen_tell(pg);
+}
+
+/* A knock says enough of a server that answers over the kept connection. */
+static bool knocking_does(const struct probe *probe, int64_t now_us)
+{
+    return probe->kept && probe->seen.answering && !probe->seen.write_failed && now_us >= probe->no_knock_till_us &&
+           now_us - probe->renewed_at_us < RENEW_US;
+}
+
+static void try_new(struct pg *pg, int64_t now_us)
+{
+    struct probe *probe = &pg->probe;
+
+    probe->tried_at_us = now_us;
+    if (knocking_does(probe, now_us))
+        probe->fresh = conn_knock(&pg->pool, &pg->target, probe->patience_ms, knocked, pg);
+    else
+        open_new(pg);
 }
 
 static void with_server(struct pg *pg)
@@ -438,10 +500,8 @@ static void with_server(struct pg *pg)
     } else if (probe->soon && (probe->kept || probe->fresh)) {
         probe->again = true;
     }
-    if (!probe->fresh && !pg->resolving && now - probe->tried_at_us >= try_every_us(pg)) {
-        probe->tried_at_us = now;
-        probe->fresh = conn_open(&pg->pool, &pg->target, attempt_ms(pg), fresh_opened, pg);
-    }
+    if (!probe->fresh && !pg->resolving && now - probe->tried_at_us >= try_every_us(pg))
+        try_new(pg, now);
     /* A look that could not even begin is still owed. */
     bool owed = probe->soon && !probe->kept && !probe->fresh;
     probe->soon = owed;
@@ -466,10 +526,11 @@ void pg_look(struct pg *pg)
     wake_in(pg, DEFER_MS);
 }
 
-void pg_pace(struct pg *pg, unsigned look_ms, unsigned connect_ms)
+void pg_pace(struct pg *pg, unsigned look_ms, unsigned knock_ms, unsigned patience_ms)
 {
     pg->probe.look_ms = look_ms > DEFER_MS ? look_ms : DEFER_MS + 1;
-    pg->probe.connect_ms = connect_ms > pg->probe.look_ms ? connect_ms : pg->probe.look_ms;
+    pg->probe.knock_ms = knock_ms > pg->probe.look_ms ? knock_ms : pg->probe.look_ms;
+    pg->probe.patience_ms = patience_ms > PATIENCE_MS_MIN ? patience_ms : PATIENCE_MS_MIN;
     wake_in(pg, DEFER_MS);
 }
 
@@ -484,7 +545,8 @@ void probe_begin(struct pg *pg)
     struct probe *probe = &pg->probe;
 
     probe->look_ms = PG_LOOK_MS;
-    probe->connect_ms = PG_CONNECT_MS;
+    probe->knock_ms = PG_KNOCK_MS;
+    probe->patience_ms = PG_PATIENCE_MS;
     probe->life.pidfd = -1;
     (void)uv_timer_init(pg->pool.loop, &probe->timer);
     (void)uv_timer_init(pg->pool.loop, &probe->nudge);

@@ -255,7 +255,7 @@ static void next_word(struct drive *drive)
     } else if (sscanf(word, "cancel:%u", &drive->cancel_ms) == 1) {
         next_word(drive);
     } else if (sscanf(word, "pace:%u,%u", &look, &connect) == 2) {
-        pg_pace(drive->pg, look, connect);
+        pg_pace(drive->pg, look, connect, connect);
         next_word(drive);
     } else if (strncmp(word, "wait:", 5) == 0) {
         (void)uv_timer_start(&drive->timer, waited, strtoull(word + 5, NULL, 10), 0);
