@@ -326,32 +326,40 @@ static bool keep_demands(struct lead_turn *turn)
     return true;
 }
 
-/* Losing the primary's host should cost no Raft election on top (5.6): the leader is better kept off it. */
+/* Could this member lead as well: a voter that is heard, has kept up, and hears the primary? */
+static bool may_lead_too(const struct lead_turn *turn, uint32_t index)
+{
+    const struct member *member = &turn->cluster->members[index];
+    const struct report *report = lead_fresh(turn, index);
+
+    return report && member->voter && member->node_id != turn->view->node_id && report->hello &&
+           report->primary_seen_us >= 0 && report->primary_seen_us <= lead_failure_us(turn) &&
+           report->applied + 16 >= turn->cluster->version;
+}
+
+/*
+ * Losing the primary's host should cost no Raft election on top (5.6): the leader is better kept off it. Best off
+ * every host that may become the primary's, and has PostgreSQL's work to do: on a witness.
+ */
 static bool hand_over(struct lead_turn *turn)
 {
     const struct cluster *cluster = turn->cluster;
-    uint64_t best = 0;
-    bool best_witness = false;
+    uint32_t own = lead_index(turn, turn->view->node_id);
+    bool on_primary = cluster->primary.node_id == turn->view->node_id;
+    uint64_t witness = 0, other = 0;
 
-    if (cluster->primary.node_id != turn->view->node_id || turn->view->raft.changing ||
+    if (own >= cluster->member_count || cluster->members[own].kind == NODE_WITNESS || turn->view->raft.changing ||
         turn->now_us - turn->view->transfer_at_us < 3 * lead_failure_us(turn))
         return false;
     for (uint32_t i = 0; i < cluster->member_count; i++) {
         const struct member *member = &cluster->members[i];
-        const struct report *report = lead_fresh(turn, i);
-        bool witness = member->kind == NODE_WITNESS;
-        if (!report || !member->voter || member->node_id == turn->view->node_id || !report->hello ||
-            report->primary_seen_us < 0 || report->primary_seen_us > lead_failure_us(turn) ||
-            report->applied + 16 < cluster->version)
-            continue;
-        if (best == 0 || (witness && !best_witness)) {
-            best = member->raft_id;
-            best_witness = witness;
-        }
+        uint64_t *best = member->kind == NODE_WITNESS ? &witness : &other;
+        if (*best == 0 && may_lead_too(turn, i))
+            *best = member->raft_id;
     }
-    if (best == 0)
+    if (witness == 0 && (other == 0 || !on_primary))
         return false;
-    turn->plan->transfer_to = best;
+    turn->plan->transfer_to = witness != 0 ? witness : other;
     lead_because(turn, WHY_HAND_OVER, NULL);
     return true;
 }

@@ -586,7 +586,40 @@ static void a_diverged_standby_does_not_fetch(void)
     CU_ASSERT(bench.plan.fetch.node_id == 0 && bench.plan.command_count == 0);
 }
 
+/* 5.6: off the primary's host, and off every other that may become one where a witness can lead. */
+static void leadership_goes_to_a_witness(void)
+{
+    static struct bench bench;
+    const int32_t hosts[] = { A, B };
+
+    agreed_four(&bench.cluster, 0);
+    bench.cluster.policy.durability = DURABILITY_ASYNC;
+    const struct member *witness = cluster_member(&bench.cluster, W);
+    for (size_t i = 0; i < ARRAY_LEN(hosts); i++) {
+        for (int deaf = 0; deaf < 2; deaf++) {
+            choose_view(0, &bench);
+            struct report *primary = report(&bench, A);
+            primary->pg_state = PG_PRIMARY;
+            primary->lease_valid = true;
+            report(&bench, B);
+            report(&bench, C);
+            report(&bench, W)->primary_seen_us = deaf ? 3 * SECOND : 100;
+            bench.view.node_id = hosts[i];
+            bench.view.raft_id = cluster_member(&bench.cluster, hosts[i])->raft_id;
+            bench.view.primary_seen_us = NOW - 100;
+            lead_decide(&bench.cluster, &bench.view, NOW, &bench.plan);
+            bool other = bench.plan.transfer_to != 0 && bench.plan.transfer_to != witness->raft_id;
+            CU_ASSERT_EQUAL(bench.plan.transfer_to == witness->raft_id, !deaf);
+            CU_ASSERT_EQUAL(other, deaf && hosts[i] == A);
+        }
+    }
+    choose_view(0, &bench);
+    lead_decide(&bench.cluster, &bench.view, NOW, &bench.plan);
+    CU_ASSERT_EQUAL(bench.plan.transfer_to, 0);
+}
+
 static const struct unit_test tests[] = {
+    { "leadership goes to a witness that hears the primary, and stays there", leadership_goes_to_a_witness },
     { "no proposal is early or unfit, and none is late", no_proposal_is_early_or_unfit },
     { "that walk reaches the plans that matter", the_walk_reaches_what_matters },
     { "only a leader that has said HELLO proposes", only_a_leader_that_has_said_hello_proposes },
