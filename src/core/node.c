@@ -201,6 +201,46 @@ static void hold_action(struct node_turn *turn)
     }
 }
 
+/* A writable server, or one that may become it, whatever it is called. */
+static bool may_write(const struct node_view *view)
+{
+    return node_may_become_primary(view) || view->pg.state == PG_ORPHANS ||
+           (view->pg.state == PG_STARTING && view->acting != ACT_START_STANDBY);
+}
+
+/* The guard is dead, and the next one not there: what it was told is the daemon's to do, whatever else it knows. */
+static void in_place_of_guard(struct node_turn *turn)
+{
+    const struct node_view *view = turn->view;
+
+    if (view->kind == NODE_WITNESS || view->guard_alive || view->guard_mode != WISH_PRIMARY || !may_write(view))
+        return;
+    if (turn->now_us >= view->guard_kill_at_us)
+        node_kill(turn, WHY_PRIMARY_NO_GUARD);
+    else if (view->guard_kill_at_us < turn->plan->wake_at_us)
+        turn->plan->wake_at_us = view->guard_kill_at_us;
+}
+
+static void decide(struct node_turn *turn)
+{
+    const struct node_view *view = turn->view;
+
+    if (turn->cluster->cluster_id == 0) {
+        node_because(turn, WHY_NOT_FOUNDED, NULL);
+    } else if (!turn->self || turn->self->raft_id != view->raft_id) {
+        node_because(turn, WHY_NOT_ADMITTED, NULL);
+    } else if (!view->hello) {
+        node_because(turn, WHY_HELLO, NULL);
+    } else if (view->kind == NODE_WITNESS) {
+        node_because(turn, WHY_WITNESS, NULL);
+    } else {
+        announce_directory(turn);
+        if (node_lags(turn->cluster, &view->pg) && view->pg.state != PG_ABSENT)
+            node_propose(turn, COMMAND_RESERVE)->timeline = view->pg.timeline;
+        decide_role(turn);
+    }
+}
+
 void node_decide(const struct cluster *cluster, const struct node_view *view, int64_t now_us, struct node_plan *plan)
 {
     struct node_turn turn = {
@@ -212,25 +252,7 @@ void node_decide(const struct cluster *cluster, const struct node_view *view, in
     };
 
     *plan = (struct node_plan){ .guard = WISH_LEAVE, .wake_at_us = now_us + 1000000 };
-    if (cluster->cluster_id == 0) {
-        node_because(&turn, WHY_NOT_FOUNDED, NULL);
-        return;
-    }
-    if (!turn.self || turn.self->raft_id != view->raft_id) {
-        node_because(&turn, WHY_NOT_ADMITTED, NULL);
-        return;
-    }
-    if (!view->hello) {
-        node_because(&turn, WHY_HELLO, NULL);
-        return;
-    }
-    if (view->kind == NODE_WITNESS) {
-        node_because(&turn, WHY_WITNESS, NULL);
-        return;
-    }
-    announce_directory(&turn);
-    if (node_lags(cluster, &view->pg) && view->pg.state != PG_ABSENT)
-        node_propose(&turn, COMMAND_RESERVE)->timeline = view->pg.timeline;
-    decide_role(&turn);
+    decide(&turn);
+    in_place_of_guard(&turn);
     hold_action(&turn);
 }

@@ -113,8 +113,9 @@ static void kill_guard(struct host *host)
         return;
     world_trace(host, "guard is killed");
     guard_die(host);
+    bool long_gone = world_permille(world, 250); /* the next one does not start at once */
     world_put(host, AT_GUARD_TOLD, world_chance(world, 100, 5 * MS), 0, 0);
-    world_put(host, AT_GUARD_TOLD, world_chance(world, 6 * MS, 40 * MS), 1, 0);
+    world_put(host, AT_GUARD_TOLD, world_chance(world, 6 * MS, long_gone ? 3 * SEC : 300 * MS), 1, 0);
 }
 
 static void operate(struct host *host, struct command *command)

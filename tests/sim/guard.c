@@ -68,7 +68,7 @@ static void stop_now(struct host *host)
         return;
     }
     world_trace(host, "guard: stops PostgreSQL");
-    int64_t takes_us = guard->deadline_us + kill_us * 6 / 10 - clock_of(host);
+    int64_t takes_us = guard->deadline_us + kill_us - 5 * MS - clock_of(host);
     world_put(host, AT_GUARD_KILL, world_chance(host->world, MS, takes_us > 5 * MS ? takes_us : 5 * MS), guard->life,
               0);
 }
