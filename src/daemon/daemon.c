@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/rand.h"
+#include "daemon/again.h"
 #include "daemon/run.h"
 
 #include <stdarg.h>
@@ -38,6 +39,17 @@ void daemon_fail(struct daemon *daemon, const struct err *err)
     daemon_event(daemon, EVENT_DAEMON_FAILED, "error=%s", log_quoted(text, sizeof text, err->text));
     daemon->exit_status = err_exit_status(err->code);
     daemon_close(daemon);
+}
+
+void daemon_fail_log(struct daemon *daemon, const char *problem)
+{
+    struct err err;
+
+    if (daemon->closing)
+        return;
+    daemon->again = again_after_life(daemon->again_count, clock_boot_us() - daemon->begun_us);
+    (void)err_set(&err, ERR_CORRUPT, "%s", problem);
+    daemon_fail(daemon, &err);
 }
 
 void daemon_self(const struct daemon *daemon, struct member *ret_member)

@@ -68,6 +68,9 @@ struct daemon {
     bool stopping; /* told to end, handing over */
     bool closing;
     int exit_status;
+    unsigned again_count; /* starts in a row that came to nothing before this one (again.h) */
+    int64_t begun_us;     /* this start */
+    bool again;           /* it ends to be started anew, by itself */
     struct api *api;
     struct joiner *joiner;            /* asks for admission; NULL when a member, or without `join` */
     char join_problem[TEXT_SIZE * 2]; /* why this node was not admitted, for status */
@@ -93,6 +96,9 @@ void daemon_event(struct daemon *daemon, enum event event, const char *format, .
 
 /* The daemon cannot go on: says so, ends with exit status 1 or err's. PostgreSQL and guard stay. */
 void daemon_fail(struct daemon *daemon, const struct err *err);
+
+/* The Raft log cannot be written, or libraft not be relied on: ends as above, to start anew by itself (again.h). */
+void daemon_fail_log(struct daemon *daemon, const char *problem);
 
 /* Ends in good order: hands leadership over, closes everything, leaves PostgreSQL and guard alone. */
 void daemon_stop(struct daemon *daemon);

@@ -331,9 +331,7 @@ void live_note_raft(struct daemon *daemon)
     }
     manager_raft(&daemon->manager, &seen, clock_boot_us());
     if (status.role == CONSENSUS_DOWN) {
-        struct err err;
-        err_set(&err, ERR_CORRUPT, "%s", status.problem);
-        daemon_fail(daemon, &err);
+        daemon_fail_log(daemon, status.problem);
     }
 }
 

@@ -1,6 +1,7 @@
 /* main.c - raftmgrd: command line, configuration file, signals, the loop. */
 #include "base/clock.h"
 #include "base/log.h"
+#include "daemon/again.h"
 #include "daemon/run.h"
 
 #include <getopt.h>
@@ -110,7 +111,17 @@ static void watch_signals(struct daemon *daemon)
     (void)signal(SIGPIPE, SIG_IGN);
 }
 
-static int run(struct daemon *daemon)
+/* Comes back only if that failed. */
+static void start_again(const struct daemon *daemon, char *const *argv)
+{
+    unsigned count = again_counted(daemon->again_count, clock_boot_us() - daemon->begun_us);
+
+    log_line(event_level(EVENT_DAEMON_AGAIN), event_name(EVENT_DAEMON_AGAIN), "node=%d in_ms=%u time=%u",
+             daemon->settings.node_id, again_pause_ms(count), count + 1);
+    again_execute(argv, count);
+}
+
+static int run(struct daemon *daemon, char *const *argv)
 {
     struct err err = { 0 };
 
@@ -119,13 +130,17 @@ static int run(struct daemon *daemon)
     watch_signals(daemon);
     daemon_event(daemon, EVENT_DAEMON_START, "node=%d name=\"%s\" version=%s", daemon->settings.node_id,
                  daemon->settings.node_name, RAFTMGR_VERSION);
-    if (daemon_open(daemon, &err) < 0)
+    if (daemon_open(daemon, &err) < 0) {
+        daemon->again = again_after_start(daemon->again_count, err.code);
         daemon_fail(daemon, &err);
+    }
     uv_run(&daemon->loop, UV_RUN_DEFAULT);
     join_free(daemon);
     uv_close((uv_handle_t *)&daemon->timer, NULL);
     uv_run(&daemon->loop, UV_RUN_NOWAIT);
     uv_loop_close(&daemon->loop);
+    if (daemon->again && !daemon->stopping)
+        start_again(daemon, argv);
     return daemon->exit_status;
 }
 
@@ -172,6 +187,8 @@ int main(int argc, char **argv)
     bool check = false;
     struct err err = { 0 };
 
+    daemon.again_count = again_count();
+    daemon.begun_us = clock_boot_us();
     int status = read_arguments(argc, argv, &path, &check);
     if (status >= 0)
         return status;
@@ -195,5 +212,5 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "ERROR: %s\n", err.text);
         return err_exit_status(err.code);
     }
-    return run(&daemon);
+    return run(&daemon, argv);
 }

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <sys/pidfd.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -83,12 +84,22 @@ static void drop_connections(struct pg *pg)
     pg->probe.fresh = NULL;
 }
 
+/* A postmaster that this very process has started, before it executed itself anew: nobody else waits for its end. */
+static void reap(const struct pg *pg)
+{
+    siginfo_t info;
+
+    if (!pg->server || pg->server->process.pid != pg->probe.life.pid)
+        (void)waitid(P_PIDFD, (id_t)pg->probe.life.pidfd, &info, WEXITED | WNOHANG);
+}
+
 static void died(uv_poll_t *handle, int status, int events)
 {
     struct pg *pg = handle->data;
 
     (void)status;
     (void)events;
+    reap(pg);
     life_release(pg);
     drop_connections(pg);
     turn(pg);

@@ -2,11 +2,17 @@
 
 import os
 import shutil
+import signal
+from concurrent.futures import ThreadPoolExecutor
 
-from shell import Failure, now_us, wait_for
-from trial import scenario
+from cluster import Cluster
+from shell import Failure, now_us, run, wait_for
+from trial import Trial, scenario
 
 LEASE_S = 4
+STATE_MB = 24
+ENTRIES = 1300      # more than the log keeps between two snapshots
+CLERKS = 8          # who send them at the same time
 
 
 @scenario(durability=("quorum",))
@@ -29,3 +35,120 @@ def runtime_emptied(trial):
     trial.cluster.config_set("durability", "async")
     wait_for("the start latch", lambda: os.path.exists(primary.host.path("run", f"latch-{primary.number}.conf")), 20)
     trial.cluster.config_set("durability", "quorum")
+
+
+class SmallDisks:
+    """Gives the state directory of each node a small file system of its own."""
+
+    def __init__(self, nodes, owner):
+        self.paths = []
+        for node in nodes:
+            path = node.host.path("state")
+            run(["mount", "-t", "tmpfs", "-o", f"size={STATE_MB}m,mode=700", "raftmgr-live", path])
+            os.chown(path, *owner)
+            self.paths.append(path)
+
+    def close(self):
+        """Also where something still uses them."""
+        for path in self.paths:
+            run(["umount", "-l", path], check=False)
+
+
+def fill(path):
+    """Takes all room that is left."""
+    with open(path, "ab", buffering=0) as file:
+        try:
+            while True:
+                file.write(b"\0" * 4096)
+        except OSError:
+            pass
+
+
+def churn(node, count):
+    """Commits many small changes, several at a time: enough for a snapshot."""
+    def send(number):
+        try:
+            node.ask("config_set", name="maximum_lag_on_failover", value=f"{1 + number % 100}MB")
+        except Failure as failure:  # the later of two at a time is in the log too, and refused when it is applied
+            if "REFUSED" not in str(failure):
+                raise
+    with ThreadPoolExecutor(CLERKS) as clerks:
+        list(clerks.map(send, range(count)))
+
+
+def log_has(node, text):
+    with open(node.host.path("daemon.log"), encoding="utf-8", errors="replace") as file:
+        return text in file.read()
+
+
+def fill_and_work(trial, node):
+    """No room for new segments and snapshots while the others go on committing."""
+    filler = node.host.path("state", "filler")
+    for _ in range(2):  # again: a snapshot sets some free
+        fill(filler)
+        churn(trial.cluster.others(node)[0], ENTRIES)
+    trial.writes_again()
+    os.unlink(filler)
+
+
+def fill_and_fall_behind(trial, node):
+    """No room for the snapshot by which it would catch up: it says so, and goes on once there is."""
+    filler = node.host.path("state", "filler")
+    node.daemon.send_signal(signal.SIGSTOP)
+    churn(trial.primary, ENTRIES)
+    fill(filler)
+    node.daemon.send_signal(signal.SIGCONT)
+    wait_for(f"{node.name} to say that its log cannot be written",
+             lambda: "cannot be written" in str((node.status() or {}).get("problems")), 30)
+    trial.writes_again()
+    os.unlink(filler)
+
+
+@scenario(durability=(), root=True)
+def state_disk_full(stage, note):
+    """each member's state directory fills up while it works: the cluster goes on; with room again the member does too"""
+    cluster = Cluster(stage.new_place(), stage.build, data=2, witnesses=1, debug=stage.debug)
+    disks = SmallDisks(cluster.nodes, cluster.place.owner)
+    trial = None
+    try:
+        cluster.found()
+        trial = Trial(cluster, "quorum", note)
+        trial.fault(now_us())
+        witness, standby = cluster.witnesses[0], trial.standbys[0]
+        for harm, node in ((fill_and_work, witness), (fill_and_work, standby), (fill_and_work, trial.primary),
+                           (fill_and_fall_behind, witness), (fill_and_fall_behind, standby)):
+            note(f"{node.name}{' (the leader)' if node is cluster.leader() else ''}")
+            harm(trial, node)
+            cluster.wait_settled(60)
+        trial.no_failover()
+        trial.finish()
+    finally:
+        if trial:
+            trial.stop()
+        for node in cluster.nodes:
+            node.host.kill()
+        disks.close()
+
+
+@scenario(root=True)
+def state_read_only(trial):
+    """a member can write no term any more: it starts itself anew until it can, and the cluster goes on meanwhile"""
+    cluster = trial.cluster
+    leader = wait_for("a leader elsewhere", lambda: cluster.leader() not in (None, trial.primary) and cluster.leader(), 20)
+    node = cluster.others(trial.primary, leader)[0]
+    state = node.host.path("state")
+    pid = node.daemon.pid
+    run(["mount", "--bind", state, state])
+    try:
+        run(["mount", "-o", "remount,bind,ro", state])
+        trial.fault(now_us())
+        leader.stop_daemon()  # another term begins
+        leader.start_daemon()
+        wait_for(f"{node.name} to start itself anew in vain", lambda: log_has(node, "time=3"), 30)
+        trial.writes_again()
+    finally:
+        run(["umount", "-l", state])
+    cluster.wait_settled(60)
+    if node.daemon.pid != pid or not node.daemon_runs():
+        raise Failure(f"{node.name}'s daemon should be the process that it was")
+    trial.no_failover()
