@@ -38,6 +38,8 @@ struct node_view {
     enum rejoin rejoin;
     struct pg_seen pg;             /* newest look */
     struct directory_id directory; /* identity found in the data directory; 0: none, or an unfinished clone or rewind */
+    bool directory_known;          /* the log names it */
+    uint64_t directory_at;         /* cluster version when the log learned of it in this life; 0: it knew before */
     struct lease_holder lease;
     bool guard_alive;
     enum guard_wish guard_mode; /* what the guard's page says */

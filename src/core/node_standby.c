@@ -145,6 +145,22 @@ static bool mends(struct node_turn *turn)
     return true;
 }
 
+/*
+ * Rewound, cloned or restored, and the log or the primary does not know of it yet: under its name the primary would
+ * take it for the directory that it was, to which acknowledgements were promised and which is no more (R37).
+ */
+static bool unannounced(struct node_turn *turn)
+{
+    const struct report *primary = primary_report(turn);
+    uint64_t known_at = turn->view->directory_at;
+
+    if (directory_is(turn->view->directory, turn->self->directory) &&
+        (known_at <= turn->cluster->primary.permitted_at || (primary && primary->applied >= known_at)))
+        return false;
+    node_because(turn, WHY_STANDBY_COMPARE, "its data directory is new, and the primary does not know of it yet");
+    return true;
+}
+
 static void start(struct node_turn *turn)
 {
     const struct node_view *view = turn->view;
@@ -155,7 +171,7 @@ static void start(struct node_turn *turn)
         diverged(turn);
         return;
     }
-    if (mends(turn))
+    if (mends(turn) || unannounced(turn))
         return;
     if (comparison == COMPARE_FOLLOW || token_is(view->rewound_under, turn->cluster->primary.token))
         node_conf_follow(turn, &conf);
@@ -172,6 +188,8 @@ static void follow_or_rework(struct node_turn *turn)
 
     switch (compare(turn)) {
     case COMPARE_FOLLOW:
+        if (unannounced(turn))
+            break;
         node_conf_follow(turn, &conf);
         (void)node_want(turn, ACT_CONFIGURE, RELOAD_TIMEOUT_US, &conf);
         node_because(turn, WHY_STANDBY_FOLLOW, NULL);

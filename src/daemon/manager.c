@@ -340,6 +340,10 @@ static void state_moved(struct manager *manager, enum command_kind kind, int64_t
     const struct member *self = cluster_member_by_raft(cluster, manager->node.raft_id);
     bool hello = self && self->start_no == manager->node.start_no && manager->node.start_no != 0;
 
+    bool known = self && self->directory.no != 0 && directory_is(self->directory, manager->node.directory);
+    if (known && !manager->node.directory_known && manager->node.hello)
+        manager->node.directory_at = cluster->version;
+    manager->node.directory_known = known;
     lag_moved(&manager->told, cluster, manager->node.hello);
     if (hello && !manager->node.hello)
         manager->node.stopped_at = cluster->version;

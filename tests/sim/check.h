@@ -46,6 +46,11 @@ struct check {
     uint32_t token_timeline[TOKENS_MAX];
     bool timeline_used[TIMELINES_MAX];
     uint64_t leader_of[TERMS_MAX];
+    uint32_t directory_count; /* every identity that a data directory ever had, and whose */
+    struct {
+        struct directory_id directory;
+        uint32_t host;
+    } directories[512];
     uint64_t reference_index;
     uint32_t committed[INDEXES_MAX]; /* entry by index, + 1 */
     uint64_t hashes[INDEXES_MAX];
@@ -71,6 +76,8 @@ void check_promoted(struct host *host, uint32_t timeline);
 void check_writable(struct host *host);
 void check_stopped(struct host *host);
 void check_wrote(struct host *host);
+/* This host's data directory has this identity now. */
+void check_directory(struct host *host, struct directory_id directory);
 void check_acked(struct host *host, struct wal commit);
 void check_attached(struct host *host, struct host *upstream);
 void check_data_lost(struct host *host);

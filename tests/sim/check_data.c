@@ -1,12 +1,24 @@
 /* check_data.c - the checkers of commits (G3), of data directories, of switchovers, and of life after healing. */
 #include "world.h"
 
+/* Whose directory this is, or was. */
 static const struct host *host_of_directory(const struct world *world, struct directory_id directory)
 {
-    for (uint32_t i = 0; i < world->profile.data; i++)
-        if (world->hosts[i].directory.no == directory.no)
-            return &world->hosts[i];
+    for (uint32_t i = 0; i < world->check.directory_count; i++)
+        if (directory_is(world->check.directories[i].directory, directory))
+            return &world->hosts[world->check.directories[i].host];
     return NULL;
+}
+
+void check_directory(struct host *host, struct directory_id directory)
+{
+    struct check *check = &host->world->check;
+
+    if (directory.no == 0 || host_of_directory(host->world, directory))
+        return;
+    assert(check->directory_count < ARRAY_LEN(check->directories));
+    check->directories[check->directory_count].directory = directory;
+    check->directories[check->directory_count++].host = host->index;
 }
 
 static bool named_before(const struct cluster *cluster, uint32_t index, struct directory_id directory)
@@ -19,7 +31,8 @@ static bool named_before(const struct cluster *cluster, uint32_t index, struct d
 
 /*
  * The demands in the log are such that every set of directories that meets them has the commit (design 5.8): those that
- * lack it are too few to meet {union of S, least k}. A directory that exists no more reports no more.
+ * lack it are too few to meet {union of S, least k}. One that was rewound or cloned since stands for its old self here:
+ * it was acknowledged by that name. In an election it does not, which can only make nodes wait.
  */
 static void check_demands(struct host *host, struct wal commit)
 {
@@ -37,7 +50,10 @@ static void check_demands(struct host *host, struct wal commit)
                 continue;
             const struct host *one = host_of_directory(world, demand->directories[j]);
             named++;
-            lack += one && one->server.wal.branch >= 0 && !wal_holds(world, one->server.wal, commit);
+            /* One whose host was replaced held it when it replied. */
+            if (one && !one->server.present)
+                continue;
+            lack += !one || one->server.wal.branch < 0 || !wal_holds(world, one->server.wal, commit);
         }
     }
     if (named - lack < least)

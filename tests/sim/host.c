@@ -60,6 +60,7 @@ static int port_save_directory(void *ctx, struct directory_id directory)
     struct host *host = ctx;
 
     host->directory = directory;
+    check_directory(host, directory);
     return 0;
 }
 

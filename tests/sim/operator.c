@@ -87,6 +87,7 @@ static void begin(struct world *world)
     if (founder->server.state != SERVER_PRIMARY)
         return;
     founder->directory.no = rand_next(&world->rand) | 1;
+    check_directory(founder, founder->directory);
     founder->joined = true;
     group_bootstrap(founder, 1);
     host_daemon_start(founder);
