@@ -230,12 +230,12 @@ class Node:
                 pass
         return found
 
-    def kill_postmaster(self):
+    def kill_postmaster(self, number=signal.SIGKILL):
         pid = self.postmaster()
         if pid is None:
-            raise Failure(f"{self.name} has no postmaster to kill")
+            raise Failure(f"{self.name} has no postmaster to send a signal to")
         moment = now_us()
-        send(pid, signal.SIGKILL)
+        send(pid, number)
         return moment
 
     def log_tail(self, lines=15):

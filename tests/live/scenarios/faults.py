@@ -19,6 +19,14 @@ def postmaster_killed(trial):
     trial.writes_again()
 
 
+@scenario(durability=BOTH)
+def postmaster_hung(trial):
+    """SIGSTOP of the primary's postmaster, whose sessions go on: it is stopped, and another takes over"""
+    trial.fault(trial.primary.kill_postmaster(signal.SIGSTOP))
+    trial.failover()
+    trial.writes_again()
+
+
 @scenario(quick=True, durability=BOTH)
 def host_killed(trial):
     """every process of the primary's host is killed at once; the host boots after the failover"""
