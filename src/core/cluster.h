@@ -101,7 +101,8 @@ struct cluster {
     struct timeline_range foreign[FOREIGN_MAX]; /* made by hand (R36) */
     struct operation operation;
     enum pause_state pause;
-    uint64_t record_count; /* records ever written; the newest RECORDS_MAX are kept, record n at n % RECORDS_MAX */
+    uint64_t pause_version; /* of its last change: a word about another pause is too late */
+    uint64_t record_count;  /* records ever written; the newest RECORDS_MAX are kept, record n at n % RECORDS_MAX */
     struct record records[RECORDS_MAX];
 };
 
@@ -139,7 +140,8 @@ struct command {
     struct token
         token;       /* FENCE: the current one; ELECT: the one given out; PROMOTED, RESTART, SWITCHOVER, ADD, words */
     uint64_t expect; /* ELECT, words: demand_version it was checked against; END: version of the demand; VOTER and
-                        JOIN with force: config_version; POLICY: policy_version; RESTART: permitted_at */
+                        JOIN with force: config_version; POLICY: policy_version; RESTART: permitted_at;
+                        PAUSE off: pause_version */
     struct member member;       /* FOUND, HELLO, JOIN */
     bool flag;                  /* VOTER: votes; JOIN: force */
     uint64_t cluster_id;        /* FOUND */

@@ -83,9 +83,14 @@ enum apply_result rules_hello(struct cluster *cluster, const struct command *com
     return APPLY_OK;
 }
 
+/*
+ * While a longer lease than lease_ttl may be out, a renewal by a new configuration says nothing of how long the old
+ * one's lease lasts (R11).
+ */
 static bool voters_frozen(const struct cluster *cluster)
 {
-    return cluster->operation.kind == OPERATION_FAILOVER || cluster->pause == PAUSE_ENDING;
+    return cluster->operation.kind == OPERATION_FAILOVER || cluster->pause == PAUSE_ENDING ||
+           cluster->lease_max_ms > cluster->policy.lease_ttl_ms;
 }
 
 static enum apply_result join_refused(const struct cluster *cluster, const struct command *command, char *reason)

@@ -95,6 +95,7 @@ enum apply_result rules_elect(struct cluster *cluster, const struct command *com
     cluster->demands[0] = command->demand;
     cluster->demands[0].version = ++cluster->demand_version;
     cluster->demands[0].token = cluster->token;
+    cluster->pause = PAUSE_OFF; /* the lease without end was the one that is over; the winner's ends as any */
     rules_record(cluster, command, command->node_id, "raftmgr_elect",
                  "node %d elected under token %" PRIu64 " for timeline %" PRIu32, command->node_id, cluster->token.no,
                  cluster->primary.timeline.no);
@@ -208,6 +209,7 @@ enum apply_result rules_pause(struct cluster *cluster, const struct command *com
         if (cluster->pause == PAUSE_ON)
             return APPLY_NOTHING;
         cluster->pause = PAUSE_ON;
+        cluster->pause_version = cluster->version;
         rules_record(cluster, command, 0, "repmgrd_pause", "%s", "automatic failover is paused");
         return APPLY_OK;
     }
@@ -215,6 +217,7 @@ enum apply_result rules_pause(struct cluster *cluster, const struct command *com
         if (cluster->pause != PAUSE_ON)
             return APPLY_NOTHING;
         cluster->pause = PAUSE_ENDING;
+        cluster->pause_version = cluster->version;
         rules_record(cluster, command, 0, "repmgrd_unpause", "%s", "automatic failover goes on");
         return APPLY_OK;
     }
@@ -222,6 +225,8 @@ enum apply_result rules_pause(struct cluster *cluster, const struct command *com
         return APPLY_NOTHING;
     if (!open_primary(cluster, command->token) || !proposer || proposer->node_id != cluster->primary.node_id)
         return rules_refuse(reason, "only the primary says that its guard is armed");
+    if (command->expect != cluster->pause_version)
+        return rules_refuse(reason, "its guard was armed after an earlier pause");
     cluster->pause = PAUSE_OFF;
     return APPLY_OK;
 }

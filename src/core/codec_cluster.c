@@ -76,6 +76,7 @@ static void walk_cluster(struct walk *walk, struct cluster *cluster)
     }
     walk_operation(walk, &cluster->operation);
     WALK_ENUM(walk, &cluster->pause, PAUSE_ENDING);
+    walk_u64(walk, &cluster->pause_version);
     walk_records(walk, cluster);
 }
 

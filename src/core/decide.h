@@ -142,12 +142,15 @@ struct lead_view {
     int64_t proposed_at_us;          /* newest decision proposed and not yet seen applied; 0: none */
     uint64_t proposed_version;       /* cluster version at that time */
     int64_t transfer_at_us;          /* last hand-over tried */
-    uint64_t primary_applied;        /* newest version that the primary's daemon has applied */
-    int64_t behind_since_us;         /* it lacks entries, and has applied none, since; 0: it does not */
-    int64_t trouble_since_us;        /* the primary reports trouble since; 0: it does not */
-    int64_t shorter_since_us;        /* the primary renews by the shorter lease since; 0: it does not */
-    struct fetch fetch;              /* under way, token included; node 0: none */
-    uint32_t failed_mask;            /* members (by index) whose election failed while this operation is open */
+    uint32_t transfers;       /* tried lately, up to TRANSFERS_MAX: who cannot keep leadership is asked less and less */
+    uint64_t policy_version;  /* of the settings in force here, */
+    int64_t policy_since_us;  /* and since when */
+    uint64_t primary_applied; /* newest version that the primary's daemon has applied */
+    int64_t behind_since_us;  /* it lacks entries, and has applied none, since; 0: it does not */
+    int64_t trouble_since_us; /* the primary reports trouble since; 0: it does not */
+    int64_t shorter_since_us; /* the primary renews by the shorter lease since; 0: it does not */
+    struct fetch fetch;       /* under way, token included; node 0: none */
+    uint32_t failed_mask;     /* members (by index) whose election failed while this operation is open */
 };
 
 struct lead_plan {

@@ -66,6 +66,9 @@ static int64_t sign_age_us(const struct lead_turn *turn)
 {
     const struct lead_view *view = turn->view;
     int64_t since_us = view->primary_seen_us > view->leader_since_us ? view->primary_seen_us : view->leader_since_us;
+    /* Signs come as often as the settings before asked for: silence counts from the new ones. */
+    if (view->policy_since_us > since_us)
+        since_us = view->policy_since_us;
     int64_t youngest_us = turn->now_us - since_us;
 
     for (uint32_t i = 0; i < turn->cluster->member_count; i++) {
@@ -221,6 +224,8 @@ static bool watch_primary(struct lead_turn *turn)
                             : turn->now_us - view->leader_since_us;
     if (view->behind_since_us != 0 && turn->now_us - view->behind_since_us > silent_us)
         silent_us = turn->now_us - view->behind_since_us;
+    if (turn->now_us - view->policy_since_us < silent_us)
+        silent_us = turn->now_us - view->policy_since_us;
     if (own || silent_us < lead_failure_us(turn) / 2)
         return false;
     uint64_t other = who_reaches_primary(turn);
@@ -259,7 +264,7 @@ bool lead_voters_settled(const struct cluster *cluster, const struct lead_view *
     const struct report *report = lead_fresh(&turn, lead_index(&turn, cluster->primary.node_id));
 
     return cluster->operation.kind == OPERATION_NONE && report && report->lease_valid &&
-           report->lease_config == cluster->config_version;
+           report->lease_config == cluster->config_version && cluster->lease_max_ms <= cluster->policy.lease_ttl_ms;
 }
 
 /* Raft's servers follow the members table: learners first, voters when registered; who is no member leaves. */
@@ -349,7 +354,7 @@ static bool hand_over(struct lead_turn *turn)
     uint64_t witness = 0, other = 0;
 
     if (own >= cluster->member_count || cluster->members[own].kind == NODE_WITNESS || turn->view->raft.changing ||
-        turn->now_us - turn->view->transfer_at_us < 3 * lead_failure_us(turn))
+        turn->now_us - turn->view->transfer_at_us < (3 * lead_failure_us(turn) << turn->view->transfers))
         return false;
     for (uint32_t i = 0; i < cluster->member_count; i++) {
         const struct member *member = &cluster->members[i];

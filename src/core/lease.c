@@ -66,6 +66,7 @@ void lease_begin(struct lease_holder *holder, const struct cluster *cluster, int
     holder->tries++;
     holder->sent_us = now_us;
     holder->length_us = (int64_t)cluster->policy.lease_ttl_ms * 1000;
+    holder->kill_time_us = (int64_t)cluster->policy.guard_kill_time_ms * 1000;
     holder->config_version = cluster->config_version;
     holder->grant_count = 0;
     *ret_ask = (struct lease_ask){
@@ -116,6 +117,7 @@ void lease_take(struct lease_holder *holder, const struct cluster *cluster, uint
     if (end_us > holder->end_us)
         holder->end_us = end_us;
     holder->held_length_us = holder->length_us;
+    holder->held_kill_time_us = holder->kill_time_us;
     holder->held_config = holder->config_version;
 }
 
@@ -127,7 +129,9 @@ bool lease_valid(const struct lease_holder *holder, const struct cluster *cluste
 
 int64_t lease_due_us(const struct lease_holder *holder, const struct cluster *cluster)
 {
-    if (!token_is(holder->token, cluster->token) || holder->config_version != cluster->config_version)
+    if (!token_is(holder->token, cluster->token) || holder->config_version != cluster->config_version ||
+        holder->length_us != (int64_t)cluster->policy.lease_ttl_ms * 1000 ||
+        holder->kill_time_us != (int64_t)cluster->policy.guard_kill_time_ms * 1000)
         return 0;
     /* A round without its majority yet is repeated sooner: one lost message must not cost a fifth of the lease. */
     int64_t every_us = (int64_t)cluster->policy.lease_ttl_ms * 1000 / LEASE_RENEWALS;
@@ -140,12 +144,12 @@ int64_t lease_due_us(const struct lease_holder *holder, const struct cluster *cl
     return holder->sent_us + (complete ? every_us : again_us);
 }
 
-int64_t lease_kill_at_us(const struct lease_holder *holder, const struct cluster *cluster)
+int64_t lease_kill_at_us(const struct lease_holder *holder)
 {
-    return holder->end_us - (int64_t)cluster->policy.guard_kill_time_ms * 1000;
+    return holder->end_us - holder->held_kill_time_us;
 }
 
-int64_t lease_give_up_at_us(const struct lease_holder *holder, const struct cluster *cluster)
+int64_t lease_give_up_at_us(const struct lease_holder *holder)
 {
-    return lease_kill_at_us(holder, cluster) - (int64_t)cluster->policy.lease_ttl_ms * 1000 / 8;
+    return lease_kill_at_us(holder) - holder->held_length_us / 8;
 }

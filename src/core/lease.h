@@ -45,11 +45,13 @@ struct lease_holder {
     uint32_t tries;          /* rounds under this token */
     int64_t sent_us;         /* of the open round */
     int64_t length_us;       /* of the open round */
+    int64_t kill_time_us;    /* guard_kill_time when it was begun */
     uint64_t config_version; /* voters that the open round is counted by */
     uint32_t grant_count;
     int32_t grants[MEMBERS_MAX]; /* node ids that granted the open round */
     int64_t end_us;              /* valid before this moment; 0: never had one */
-    int64_t held_length_us;      /* length of the newest round that a majority granted */
+    int64_t held_length_us;      /* length of the newest round that a majority granted, */
+    int64_t held_kill_time_us;   /* and its guard_kill_time: settings that change count from the next one */
     uint64_t held_config;        /* config_version that round was counted by */
     bool refused;                /* a voter knows a newer token: stop at once */
 };
@@ -66,8 +68,8 @@ bool lease_valid(const struct lease_holder *holder, const struct cluster *cluste
 /* When the next round is due. */
 int64_t lease_due_us(const struct lease_holder *holder, const struct cluster *cluster);
 /* The guard's deadline: guard_kill_time before the lease's end. */
-int64_t lease_kill_at_us(const struct lease_holder *holder, const struct cluster *cluster);
+int64_t lease_kill_at_us(const struct lease_holder *holder);
 /* From here on the holder stops PostgreSQL in good order by itself, while it still can. */
-int64_t lease_give_up_at_us(const struct lease_holder *holder, const struct cluster *cluster);
+int64_t lease_give_up_at_us(const struct lease_holder *holder);
 
 #endif

@@ -130,7 +130,7 @@ void node_switchover_primary(struct node_turn *turn)
         turn->plan->lease = true;
         if (lease_valid(&view->lease, turn->cluster, turn->now_us)) {
             turn->plan->guard = WISH_PRIMARY;
-            turn->plan->guard_kill_at_us = lease_kill_at_us(&view->lease, turn->cluster);
+            turn->plan->guard_kill_at_us = lease_kill_at_us(&view->lease);
         } else if (view->pg.state == PG_PRIMARY && node_lease_missed(turn)) {
             turn->plan->trouble = TROUBLE_GIVING_UP;
             node_kill(turn, WHY_PRIMARY_NO_LEASE);

@@ -12,7 +12,7 @@ static void arm_guard(struct node_turn *turn)
         turn->plan->guard = WISH_PAUSED;
     } else if (node_lease_valid(turn)) {
         turn->plan->guard = WISH_PRIMARY;
-        turn->plan->guard_kill_at_us = lease_kill_at_us(&turn->view->lease, turn->cluster);
+        turn->plan->guard_kill_at_us = lease_kill_at_us(&turn->view->lease);
     }
 }
 
@@ -67,7 +67,7 @@ static void elected_promoted(struct node_turn *turn)
         return;
     }
     /* With the guard, or in its place where it has just died. */
-    int64_t kill_at_us = lease_kill_at_us(&turn->view->lease, turn->cluster);
+    int64_t kill_at_us = lease_kill_at_us(&turn->view->lease);
     if (!node_lease_valid(turn) || turn->now_us >= kill_at_us) {
         node_kill(turn, WHY_PRIMARY_NO_LEASE);
         return;
@@ -221,9 +221,9 @@ static void primary_running(struct node_turn *turn)
         node_kill(turn, WHY_PRIMARY_NO_LEASE);
         return;
     }
-    int64_t give_up_us = lease_give_up_at_us(&view->lease, turn->cluster);
+    int64_t give_up_us = lease_give_up_at_us(&view->lease);
     if (view->lease.end_us != 0 && turn->now_us >= give_up_us) {
-        int64_t left_us = lease_kill_at_us(&view->lease, turn->cluster) - turn->now_us;
+        int64_t left_us = lease_kill_at_us(&view->lease) - turn->now_us;
         turn->plan->trouble = TROUBLE_GIVING_UP;
         node_want(turn, ACT_STOP, STOP_TIMEOUT_US, NULL)->stop_fast_us = left_us > 0 ? left_us : 0;
         node_because(turn, WHY_PRIMARY_GIVE_UP, NULL);
@@ -232,8 +232,11 @@ static void primary_running(struct node_turn *turn)
     if (view->lease.end_us != 0 && give_up_us < turn->plan->wake_at_us)
         turn->plan->wake_at_us = give_up_us;
     turn->plan->trouble = trouble_of(turn);
-    if (turn->cluster->pause == PAUSE_ENDING && node_guard_armed(turn))
-        node_propose(turn, COMMAND_PAUSE)->number = PAUSE_OFF;
+    if (turn->cluster->pause == PAUSE_ENDING && node_guard_armed(turn)) {
+        struct command *command = node_propose(turn, COMMAND_PAUSE);
+        command->number = PAUSE_OFF;
+        command->expect = turn->cluster->pause_version;
+    }
     keep_primary(turn);
 }
 

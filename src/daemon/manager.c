@@ -11,6 +11,8 @@
 #define SUBMIT_EVERY_US 300000
 #define SUBMIT_AGAIN_US 20000 /* where the state has moved since: what was refused then may fit now */
 #define LOOK_EVERY_US 10000
+#define TRANSFERS_MAX 8
+#define TRANSFERS_FORGOTTEN_US (3600 * INT64_C(1000000))
 
 void manager_event(struct manager *manager, enum event event, const char *format, ...)
 {
@@ -154,7 +156,7 @@ static void keep_lease(struct manager *manager, int64_t now_us)
     /* A lone voter has granted by now: no lease without an armed guard, not even until the next turn. */
     if (manager->node_plan.guard == WISH_LEAVE && lease_valid(&node->lease, &manager->cluster, now_us)) {
         manager->node_plan.guard = WISH_PRIMARY;
-        manager->node_plan.guard_kill_at_us = lease_kill_at_us(&node->lease, &manager->cluster);
+        manager->node_plan.guard_kill_at_us = lease_kill_at_us(&node->lease);
     }
     note_lease(manager, now_us);
 }
@@ -294,6 +296,9 @@ static void perform_lead(struct manager *manager, int64_t now_us)
         manager->ports.raft_change(manager->ports.ctx, plan->raft_change, plan->raft_address, plan->raft_role);
     }
     if (plan->transfer_to != 0) {
+        lead->transfers = now_us - lead->transfer_at_us > TRANSFERS_FORGOTTEN_US ? 0 : lead->transfers + 1;
+        if (lead->transfers > TRANSFERS_MAX)
+            lead->transfers = TRANSFERS_MAX;
         lead->transfer_at_us = now_us;
         manager->ports.transfer(manager->ports.ctx, plan->transfer_to);
     }
@@ -351,6 +356,11 @@ static void state_moved(struct manager *manager, enum command_kind kind, int64_t
     manager->lead.hello = hello;
     if (manager->node.lease.token.no != 0 && !token_is(manager->node.lease.token, cluster->token))
         lease_drop(&manager->node.lease);
+    if (cluster->policy_version != manager->lead.policy_version) {
+        manager->lead.policy_version = cluster->policy_version;
+        manager->lead.policy_since_us = now_us;
+        manager->lead.shorter_since_us = 0;
+    }
     /* A permission to start is a sign: the primary gets its time before it is suspected again. */
     if (kind == COMMAND_PROMOTED || kind == COMMAND_FOUND)
         manager->seen_lease_us = now_us;

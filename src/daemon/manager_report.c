@@ -146,7 +146,8 @@ static void note_primary(struct manager *manager, const struct report *report, i
         lead->trouble_since_us = 0;
     else if (lead->trouble_since_us == 0)
         lead->trouble_since_us = now_us;
-    bool shorter = report && report->lease_valid &&
+    /* What was said before the settings were applied is about rounds by others, of which one may still be out (R12). */
+    bool shorter = report && report->lease_valid && report->applied >= manager->cluster.policy_version &&
                    report->lease_length_us <= (int64_t)manager->cluster.policy.lease_ttl_ms * 1000;
     if (!shorter)
         lead->shorter_since_us = 0;

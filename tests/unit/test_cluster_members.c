@@ -304,6 +304,29 @@ static void only_registered_members_vote(void)
     REFUSED(&cluster, agreed_voter(&cluster, B, true));
 }
 
+/* R11: a renewal of a shorter length by the new voters says nothing of a longer one by the old. */
+static void voters_stay_while_a_longer_lease_is_out(void)
+{
+    struct cluster cluster;
+    struct command command;
+
+    agreed_four(&cluster, 1);
+    command = agreed_by(&cluster, A, COMMAND_POLICY);
+    command.policy = cluster.policy;
+    command.policy.lease_ttl_ms /= 2;
+    command.expect = cluster.policy_version;
+    ACCEPTED(&cluster, command);
+    REFUSED(&cluster, agreed_voter(&cluster, C, false));
+    struct command join = agreed_join(&cluster, C);
+    join.flag = true;
+    REFUSED(&cluster, join);
+    command = agreed_by(&cluster, A, COMMAND_LEASE_MAX);
+    command.number = cluster.policy.lease_ttl_ms;
+    command.expect = cluster.policy_version;
+    ACCEPTED(&cluster, command);
+    ACCEPTED(&cluster, agreed_voter(&cluster, C, false));
+}
+
 /* R11: none between FENCE and the end of its operation; by no door. */
 static void voters_stay_while_fenced(void)
 {
@@ -361,6 +384,7 @@ static void there_is_an_end_to_members(void)
 }
 
 static const struct unit_test tests[] = {
+    { "voters stay while a longer lease is out", voters_stay_while_a_longer_lease_is_out },
     { "a cluster is founded once", founding_happens_once },
     { "before founding everything else is refused", nothing_but_founding_before_it },
     { "a founder is a data node with identities", founder_needs_an_identity },

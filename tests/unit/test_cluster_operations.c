@@ -38,6 +38,20 @@ static void fence_is_refused_in_a_pause(void)
     CU_ASSERT(cluster.pause != PAUSE_OFF); /* R17: the lease without end is not forgotten */
 }
 
+/* The lease without end was the old primary's; its successor's ends as any, and so may it be replaced. */
+static void an_election_ends_what_is_left_of_a_pause(void)
+{
+    struct cluster cluster;
+
+    agreed_four(&cluster, 1);
+    ACCEPTED(&cluster, agreed_pause(&cluster, W, PAUSE_ON));
+    ACCEPTED(&cluster, agreed_pause(&cluster, W, PAUSE_ENDING));
+    ACCEPTED(&cluster, agreed_fence(&cluster));
+    CU_ASSERT(cluster.pause == PAUSE_ENDING);
+    ACCEPTED(&cluster, agreed_elect(&cluster, B, DEMAND(1, A, C)));
+    CU_ASSERT(cluster.pause == PAUSE_OFF);
+}
+
 static void nobody_is_elected_without_a_fence(void)
 {
     struct cluster cluster;
@@ -405,6 +419,7 @@ static void switchover_ends_with_the_promotion(void)
 }
 
 static const struct unit_test tests[] = {
+    { "an election ends what is left of a pause", an_election_ends_what_is_left_of_a_pause },
     { "FENCE names the token that it ends", fence_names_the_token_that_it_ends },
     { "FENCE is refused in a pause, which is not forgotten after it", fence_is_refused_in_a_pause },
     { "nobody is elected without a fence", nobody_is_elected_without_a_fence },

@@ -124,6 +124,23 @@ static void a_pause_ends_when_the_guard_is_armed(void)
     CU_ASSERT(cluster.pause == PAUSE_OFF);
 }
 
+/* R17: the primary repeats that its guard is armed until it sees that applied; a copy may come in a later pause. */
+static void an_armed_guard_ends_its_own_pause_alone(void)
+{
+    struct cluster cluster;
+
+    agreed_four(&cluster, 1);
+    ACCEPTED(&cluster, agreed_pause(&cluster, W, PAUSE_ON));
+    ACCEPTED(&cluster, agreed_pause(&cluster, W, PAUSE_ENDING));
+    struct command armed = agreed_pause(&cluster, A, PAUSE_OFF);
+    ACCEPTED(&cluster, armed);
+    ACCEPTED(&cluster, agreed_pause(&cluster, W, PAUSE_ON));
+    ACCEPTED(&cluster, agreed_pause(&cluster, W, PAUSE_ENDING));
+    REFUSED(&cluster, armed);
+    CU_ASSERT(cluster.pause == PAUSE_ENDING);
+    ACCEPTED(&cluster, agreed_pause(&cluster, A, PAUSE_OFF));
+}
+
 static void no_pause_during_an_operation(void)
 {
     struct cluster cluster;
@@ -337,6 +354,7 @@ static void whatever_is_proposed(void)
 }
 
 static const struct unit_test tests[] = {
+    { "a guard that is armed ends its own pause alone", an_armed_guard_ends_its_own_pause_alone },
     { "settings change one at a time", settings_change_one_at_a_time },
     { "lease_max goes up at once and down late", lease_max_goes_up_at_once_and_down_late },
     { "lease_max is not lowered by an old sight", lease_max_is_not_lowered_by_an_old_sight },

@@ -131,6 +131,7 @@ static void fill_cluster(struct cluster *cluster, uint32_t members_max)
     fill_bytes(cluster->foreign, cluster->foreign_count * sizeof cluster->foreign[0]);
     fill_operation(&cluster->operation);
     cluster->pause = (enum pause_state)number_to(PAUSE_ENDING);
+    cluster->pause_version = rand_next(&chance);
     uint32_t kept = number_to(2 * members_max > RECORDS_MAX ? RECORDS_MAX : 2 * members_max);
     cluster->record_count = kept == RECORDS_MAX ? RECORDS_MAX + rand_below(&chance, 100) : kept;
     for (uint32_t i = 0; i < kept; i++)
@@ -566,7 +567,7 @@ static void no_field_is_new(void)
     CU_ASSERT_EQUAL(sizeof(struct primary), 56);
     CU_ASSERT_EQUAL(sizeof(struct operation), 312);
     CU_ASSERT_EQUAL(sizeof(struct record), 336);
-    CU_ASSERT_EQUAL(sizeof(struct cluster), 50752);
+    CU_ASSERT_EQUAL(sizeof(struct cluster), 50760);
     CU_ASSERT_EQUAL(sizeof(struct command), 3120);
     CU_ASSERT_EQUAL(sizeof(struct fence_report), 48);
     CU_ASSERT_EQUAL(sizeof(struct report), 1584);

@@ -611,6 +611,15 @@ static void leadership_goes_to_a_witness(void)
             bool other = bench.plan.transfer_to != 0 && bench.plan.transfer_to != witness->raft_id;
             CU_ASSERT_EQUAL(bench.plan.transfer_to == witness->raft_id, !deaf);
             CU_ASSERT_EQUAL(other, deaf && hosts[i] == A);
+            if (bench.plan.transfer_to != 0) { /* who gives it back is asked again after twice the time */
+                bench.view.transfer_at_us = NOW - 3 * bench.cluster.policy.failure_timeout_ms * 1000LL;
+                bench.view.transfers = 1;
+                lead_decide(&bench.cluster, &bench.view, NOW, &bench.plan);
+                CU_ASSERT_EQUAL(bench.plan.transfer_to, 0);
+                bench.view.transfers = 0;
+                lead_decide(&bench.cluster, &bench.view, NOW, &bench.plan);
+                CU_ASSERT(bench.plan.transfer_to != 0);
+            }
         }
     }
     choose_view(0, &bench);
@@ -618,7 +627,29 @@ static void leadership_goes_to_a_witness(void)
     CU_ASSERT_EQUAL(bench.plan.transfer_to, 0);
 }
 
+/* Rounds come a quarter of failure_timeout apart: one of the old settings is not late by the new. */
+static void silence_counts_from_the_settings(void)
+{
+    static struct bench bench;
+
+    for (int new_settings = 0; new_settings < 2; new_settings++) {
+        agreed_four(&bench.cluster, 0);
+        bench.cluster.policy.durability = DURABILITY_ASYNC;
+        bench.cluster.policy.failure_timeout_ms = 300;
+        choose_view(0, &bench);
+        report(&bench, A)->pg_state = PG_PRIMARY;
+        for (uint32_t i = 0; i < bench.cluster.member_count; i++)
+            bench.reports[i].primary_seen_us = SECOND / 2;
+        bench.view.primary_seen_us = NOW - SECOND / 2;
+        bench.view.policy_since_us = new_settings ? NOW - SECOND / 10 : 0;
+        lead_decide(&bench.cluster, &bench.view, NOW, &bench.plan);
+        bool fences = bench.plan.command_count == 1 && bench.plan.commands[0].kind == COMMAND_FENCE;
+        CU_ASSERT_EQUAL(fences, !new_settings);
+    }
+}
+
 static const struct unit_test tests[] = {
+    { "silence counts from the settings that say how long it may be", silence_counts_from_the_settings },
     { "leadership goes to a witness that hears the primary, and stays there", leadership_goes_to_a_witness },
     { "no proposal is early or unfit, and none is late", no_proposal_is_early_or_unfit },
     { "that walk reaches the plans that matter", the_walk_reaches_what_matters },

@@ -112,6 +112,7 @@ static void choose_lease(uint64_t *choices, const struct cluster *cluster, struc
         return;
     lease->token = cluster->token;
     lease->end_us = choice == 2 ? NOW : NOW + 4 * SECOND;
+    lease->held_kill_time_us = cluster->policy.guard_kill_time_ms * 1000LL;
     lease->refused = choice == 3;
     lease->token.no -= choice == 4; /* of the former token */
 }
@@ -521,18 +522,20 @@ static void the_holder_gives_up_before_the_guard_strikes(void)
     look_at(&cluster, &view, &plan);
     view.lease.token = cluster.token;
     view.lease.end_us = NOW + 10 * SECOND;
+    view.lease.held_length_us = 10 * SECOND;
+    view.lease.held_kill_time_us = SECOND;
     view.guard_alive = true;
     view.guard_mode = WISH_PRIMARY;
-    view.guard_kill_at_us = lease_kill_at_us(&view.lease, &cluster);
+    view.guard_kill_at_us = lease_kill_at_us(&view.lease);
     for (int64_t now_us = NOW; now_us < NOW + 11 * SECOND; now_us += 10000) {
         node_decide(&cluster, &view, now_us, &plan);
         if (plan.action.kind == ACT_STOP) {
             CU_ASSERT(plan.trouble == TROUBLE_GIVING_UP);
-            CU_ASSERT(now_us + plan.action.stop_fast_us <= lease_kill_at_us(&view.lease, &cluster) ||
+            CU_ASSERT(now_us + plan.action.stop_fast_us <= lease_kill_at_us(&view.lease) ||
                       plan.action.stop_fast_us == 0);
-            gave_up = gave_up || now_us < lease_kill_at_us(&view.lease, &cluster);
+            gave_up = gave_up || now_us < lease_kill_at_us(&view.lease);
         } else {
-            CU_ASSERT(now_us < lease_give_up_at_us(&view.lease, &cluster) || plan.action.kind == ACT_KILL);
+            CU_ASSERT(now_us < lease_give_up_at_us(&view.lease) || plan.action.kind == ACT_KILL);
         }
         CU_ASSERT(now_us < view.lease.end_us || plan.action.kind == ACT_KILL);
     }

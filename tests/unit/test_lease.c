@@ -258,10 +258,30 @@ static void the_holder_stops_in_time(void)
     agreed_four(&cluster, 1);
     granted_by_all(&holder, &cluster, 10 * SECOND);
     int64_t end_us = 10 * SECOND + 5 * SECOND - 5 * SECOND / LEASE_DRIFT;
-    CU_ASSERT(lease_kill_at_us(&holder, &cluster) == end_us - SECOND);
-    CU_ASSERT(lease_give_up_at_us(&holder, &cluster) < lease_kill_at_us(&holder, &cluster));
-    CU_ASSERT(lease_due_us(&holder, &cluster) + SECOND < lease_give_up_at_us(&holder, &cluster));
+    CU_ASSERT(lease_kill_at_us(&holder) == end_us - SECOND);
+    CU_ASSERT(lease_give_up_at_us(&holder) < lease_kill_at_us(&holder));
+    CU_ASSERT(lease_due_us(&holder, &cluster) + SECOND < lease_give_up_at_us(&holder));
     CU_ASSERT(holder.held_length_us == 5 * SECOND);
+}
+
+/* What holds was granted by the settings of its round: other ones neither stretch the end nor strike before it. */
+static void settings_count_from_the_next_round(void)
+{
+    struct cluster cluster;
+    struct lease_holder holder = { 0 };
+
+    agreed_four(&cluster, 1);
+    granted_by_all(&holder, &cluster, 10 * SECOND);
+    int64_t kill_at_us = lease_kill_at_us(&holder);
+    int64_t give_up_us = lease_give_up_at_us(&holder);
+    CU_ASSERT(give_up_us > 12 * SECOND && lease_due_us(&holder, &cluster) > 10 * SECOND);
+    cluster.policy.lease_ttl_ms = cluster.lease_max_ms = 60000;
+    CU_ASSERT(lease_due_us(&holder, &cluster) == 0);
+    cluster.policy.guard_kill_time_ms = 9000;
+    CU_ASSERT(lease_kill_at_us(&holder) == kill_at_us && lease_give_up_at_us(&holder) == give_up_us);
+    granted_by_all(&holder, &cluster, 11 * SECOND);
+    CU_ASSERT(lease_due_us(&holder, &cluster) > 11 * SECOND);
+    CU_ASSERT(lease_kill_at_us(&holder) == holder.end_us - 9 * SECOND && holder.end_us > 60 * SECOND);
 }
 
 /* A renewal by a shorter lease does not shorten what holds. */
@@ -471,6 +491,7 @@ static const struct unit_test tests[] = {
     { "a change of the voters begins a new round", a_change_of_voters_begins_a_new_round },
     { "the holder stops in time", the_holder_stops_in_time },
     { "a lease only grows", a_lease_only_grows },
+    { "settings that change count from the next round", settings_count_from_the_next_round },
     { "no lease outlives what a majority says of it", no_lease_outlives_its_majority },
     { "clocks beyond the allowance would break that", clocks_beyond_the_allowance_break_it },
 };
