@@ -92,12 +92,12 @@ C_FILES := $(sort $(wildcard src/*/*.c tests/*/*.c))
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all deps need-deps test test-all check demo bench install uninstall dist clean help helpers FORCE
-.PHONY: layers purity hdr-check man-check format format-check tidy limits unit unit-bin sim sim-bin sim-many live asan clang cover
+.PHONY: layers purity hdr-check man-check format format-check tidy limits unit unit-bin sim sim-bin sim-many live pg13 pg17 asan clang cover
 
 all: $(BINS) ## build raftmgrd, rmctl and raftmgr-guard into build/bin
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z][a-z0-9 -]*:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 deps: ## install what is missing with apt, and build libraft where the system has none that will do
 	@tools/deps.sh
@@ -242,8 +242,11 @@ $(BUILD)/bin/$(basename $(notdir $(1))): $(patsubst tests/%.c,$(BUILD)/test/%.o,
 endef
 $(foreach file,$(HELPER_FILES),$(eval $(call helper_rule,$(file))))
 
-live: all helpers ## run the live tests with real servers, or one of them (T=name)
-	tests/live/run $(T)
+live: all helpers ## run the live tests with real servers, or one of them (T=name), with one major (POSTGRES=13)
+	tests/live/run $(if $(POSTGRES),--pg $(POSTGRES)) $(T)
+
+pg13 pg17: ## build PostgreSQL 13 or 17 for `make live POSTGRES=13`; nothing is installed
+	@tools/postgres.sh $(@:pg%=%)
 
 demo: deps ## a cluster on this machine that loses its primary before your eyes; sets up what it needs
 	+@$(MAKE) $(PARALLEL) all helpers

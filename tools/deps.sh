@@ -5,6 +5,7 @@
 # installation takes, so that this machine is left with no PostgreSQL server of ours; clusters that exist are not touched.
 set -eu
 
+NAME=deps
 HERE=$(cd "$(dirname "$0")/.." && pwd)
 CREATECLUSTER=/etc/postgresql-common/createcluster.conf
 RELEASE=$(sed -n 's/^VERSION_ID="\{0,1\}\([0-9]*\).*/\1/p' /etc/os-release)
@@ -13,45 +14,8 @@ LIBRAFT_PACKAGES="dpkg-dev autoconf automake libtool ca-certificates debian-arch
 TEST_PACKAGES="libcunit1-dev postgresql-common iproute2 nftables procps python3 mandoc util-linux"
 CHECK_PACKAGES="clang clang-format clang-tidy cppcheck"
 
-say() {
-    echo "deps: $*"
-}
-
-die() {
-    echo "deps: $*" >&2
-    exit 1
-}
-
-as_root() {
-    if [ "$(id -u)" -eq 0 ]; then
-        "$@"
-    elif command -v sudo >/dev/null; then
-        sudo "$@"
-    else
-        die "root is needed to install packages: run 'make deps' as root, or install sudo"
-    fi
-}
-
-# The packages among "$@" that are not there.
-missing() {
-    for package in "$@"; do
-        status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
-        [ "$status" = installed ] || echo "$package"
-    done
-}
-
-apt_install() {
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"
-}
-
-# Installs "$@", from the lists that are there, or from new ones where those are too old.
-install() {
-    say "installing $*"
-    apt_install "$@" && return
-    say "reading the package lists again"
-    as_root apt-get update -q
-    apt_install "$@" || die "could not install $*"
-}
+# shellcheck source=tools/debian.sh
+. "$HERE/tools/debian.sh"
 
 # The newest server that Debian offers on this release, unless one that raftmgr manages is there already.
 server_package() {
