@@ -8,7 +8,7 @@ import signal
 import socket
 
 from place import alive, process_state, send
-from shell import Failure, Hopeless, now_us, wait_for, write_file
+from shell import Failure, Hopeless, now_us, run, wait_for, write_file
 
 PEER_PORT = 7654
 PG_PORT = 5432
@@ -37,7 +37,26 @@ max_connections = 60
 max_wal_size = 256MB
 timezone = 'UTC'
 log_timezone = 'UTC'
+password_encryption = 'scram-sha-256'
 """
+
+
+def bindirs():
+    """The programs of each major version: the system's, or those that `make pgN` has built."""
+    top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    found = {}
+    for pattern in (f"{top}/build/deps/postgresql-*/bin/postgres", "/usr/lib/postgresql/*/bin/postgres"):
+        for path in glob.glob(pattern):
+            directory = os.path.dirname(os.path.realpath(path))
+            found[server_major(directory)] = directory
+    return found
+
+
+def bindir_of_major(major):
+    found = bindirs().get(int(major))
+    if not found:
+        raise Failure(f"there is no PostgreSQL {major} here: run 'make pg{major}' (13 or 17), or set PG_BINDIR")
+    return found
 
 
 def pg_bindir():
@@ -47,6 +66,16 @@ def pg_bindir():
     if not directory:
         raise Failure("there is no PostgreSQL server under /usr/lib/postgresql: run 'make deps', or set PG_BINDIR")
     return directory
+
+
+def server_version(bindir=None):
+    """What the server of a directory, or the one that is used, says of itself."""
+    return run([os.path.join(bindir or pg_bindir(), "postgres"), "--version"]).stdout.strip()
+
+
+def server_major(bindir=None):
+    """15 for "postgres (PostgreSQL) 15.18 (Debian ...)"."""
+    return int(server_version(bindir).split(") ")[1].split(".")[0])
 
 
 def free_ports(count):
