@@ -160,6 +160,26 @@ static void choose_programs(struct clone *clone)
         (void)text_copy(clone->options.bindir, sizeof clone->options.bindir, directory);
 }
 
+/* A copy starts with programs of the version that made it, and streams from that version only. */
+static int check_major(struct clone *clone, struct err *err)
+{
+    unsigned source = (unsigned)clone->facts.version_number / 10000;
+    char bindir[PATH_SIZE];
+    unsigned ours = 0;
+
+    int failed = programs_find(clone->options.bindir, clone->options.data_directory, bindir, err);
+    if (!failed)
+        failed = programs_version(bindir, &ours, err);
+    if (failed || ours == source)
+        return failed;
+    (void)snprintf(clone->cli->hint, sizeof clone->cli->hint,
+                   "install PostgreSQL %u on this host, or name its programs by pg_bindir", source);
+    return err_set(err, ERR_REFUSED,
+                   "the source node runs PostgreSQL %u, and the programs in \"%s\" are of PostgreSQL %u: physical "
+                   "replication is within one major version",
+                   source, bindir, ours);
+}
+
 /* The source is the registered primary of a cluster in which this node is who it says. */
 static int check_cluster(struct clone *clone, struct err *err)
 {
@@ -255,7 +275,9 @@ static int check_source(struct clone *clone, struct err *err)
     size_pretty(clone->facts.size_bytes, pretty, sizeof pretty);
     say(SAY_DETAIL, "current installation size is %s", pretty);
     choose_programs(clone);
-    failed = check_cluster(clone, err);
+    failed = check_major(clone, err);
+    if (!failed)
+        failed = check_cluster(clone, err);
     if (!failed)
         failed = check_settings(clone, err);
     return failed ? failed : check_replication(clone, err);

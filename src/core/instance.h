@@ -66,6 +66,7 @@ struct pg_seen {
 
     uint64_t system_identifier;
     uint32_t version_number; /* server_version_num, 0 = unknown */
+    uint32_t programs_major; /* of this host's PostgreSQL programs, 0 = unknown */
     int64_t postmaster_started_us;
 
     struct timeline timeline; /* of the last record on disk */

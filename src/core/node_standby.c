@@ -9,6 +9,8 @@
 
 #include "core/history.h"
 
+#define VERSION_NUMBERS_A_MAJOR 10000 /* server_version_num 150018 is PostgreSQL 15 */
+
 enum comparison { COMPARE_UNKNOWN, COMPARE_FOLLOW, COMPARE_DIVERGED };
 
 /* An operator wrote this directory off: it counts only once a rewind or clone has given it another identity. */
@@ -77,14 +79,27 @@ static enum comparison compare(const struct node_turn *turn)
     return fork.diverged || fork.timeline.no == 0 ? COMPARE_DIVERGED : COMPARE_FOLLOW;
 }
 
+/* A copy of the primary would not start with the programs of this host. */
+static bool other_major(const struct node_turn *turn, const struct report *primary)
+{
+    uint32_t major = primary->version_number / VERSION_NUMBERS_A_MAJOR;
+
+    return major != 0 && turn->view->pg.programs_major != 0 && major != turn->view->pg.programs_major;
+}
+
 /* Rewind or clone from the active primary; both give the directory a new identity. */
 static void rework(struct node_turn *turn, enum act_kind kind, enum why why)
 {
     const struct member *primary = cluster_member(turn->cluster, turn->cluster->primary.node_id);
+    const struct report *report = primary_report(turn);
     struct pg_conf conf;
 
-    if (!primary_report(turn) || !primary) {
+    if (!report || !primary) {
         node_because(turn, WHY_STANDBY_COMPARE, "the primary has not reported yet");
+        return;
+    }
+    if (kind == ACT_CLONE && other_major(turn, report)) {
+        node_because(turn, WHY_STANDBY_MAJOR, NULL);
         return;
     }
     node_conf_follow(turn, &conf);

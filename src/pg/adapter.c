@@ -76,6 +76,10 @@ int pg_open(struct pg **ret, uv_loop_t *loop, const struct pg_config *config, co
     pg->pool = (struct pool){ .loop = loop };
     failed = programs_find(config->bindir, config->data_directory, pg->bindir, err);
     if (!failed)
+        failed = programs_version(pg->bindir, &pg->probe.seen.programs_major, err);
+    if (!failed)
+        failed = programs_match(config->data_directory, pg->bindir, pg->probe.seen.programs_major, err);
+    if (!failed)
         failed = instance_open(&pg->instance, pg->config.data_directory, err);
     if (!failed)
         failed = repair(pg, err);

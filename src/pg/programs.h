@@ -13,4 +13,15 @@ int programs_find(const char *given, const char *data_directory, char *ret_bindi
 /* The major version in PG_VERSION; 0 when there is no data directory. */
 unsigned programs_major(const char *data_directory);
 
+/* The major version in what a program of PostgreSQL answers to --version ("pg_ctl (PostgreSQL) 17.1 (Debian ...)"); 0
+ * when it is something else. */
+unsigned programs_parse_version(const char *text);
+
+/* The major version of the programs in a directory. Asks pg_ctl and waits for it, some milliseconds. ERR_COMMAND when
+ * it does not say. */
+int programs_version(const char *bindir, unsigned *ret_major, struct err *err);
+
+/* ERR_CONFIG when the data directory is another major version's than these programs': no server starts with it. */
+int programs_match(const char *data_directory, const char *bindir, unsigned major, struct err *err);
+
 #endif
