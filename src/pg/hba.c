@@ -3,13 +3,13 @@
 
 #include <ctype.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #include "base/file.h"
 #include "pg/conf.h"
 #include "pg/conninfo.h"
+#include "pg/programs.h"
 
-#define FIELD_MAX 1024
+#define CONTINUES_MAJOR 14 /* the first where a backslash joins lines */
 #define PATH_MAX_OURS (2 * PATH_SIZE + 64)
 
 static void put(struct buf *text, const char *string)
@@ -17,8 +17,7 @@ static void put(struct buf *text, const char *string)
     buf_put(text, string, strlen(string));
 }
 
-/* The next blank-separated field of a line, with its quotes and a list as one; false at the end or a comment. */
-static bool field(const char **at, const char *end, char *text)
+bool hba_field(const char **at, const char *end, char *text)
 {
     size_t used = 0;
     bool quoted = false;
@@ -27,7 +26,8 @@ static bool field(const char **at, const char *end, char *text)
         (*at)++;
     if (*at < end && **at == '#')
         return false;
-    for (; *at < end && (quoted || (!isspace((unsigned char)**at) && **at != '#')) && used + 1 < FIELD_MAX; (*at)++) {
+    for (; *at < end && (quoted || (!isspace((unsigned char)**at) && **at != '#')) && used + 1 < HBA_FIELD_MAX;
+         (*at)++) {
         quoted = quoted != (**at == '"');
         text[used++] = **at;
     }
@@ -68,13 +68,13 @@ static bool is_kind(const char *word)
 
 static void narrow_line(const char *line, size_t length, const char *user, struct buf *ret)
 {
-    char kind[FIELD_MAX];
-    char databases[FIELD_MAX];
-    char users[FIELD_MAX];
+    char kind[HBA_FIELD_MAX];
+    char databases[HBA_FIELD_MAX];
+    char users[HBA_FIELD_MAX];
     const char *at = line;
     const char *end = line + length;
 
-    if (!field(&at, end, kind) || !is_kind(kind) || !field(&at, end, databases) || !field(&at, end, users))
+    if (!hba_field(&at, end, kind) || !is_kind(kind) || !hba_field(&at, end, databases) || !hba_field(&at, end, users))
         return;
     if (strcmp(databases, "replication") == 0) {
         buf_put(ret, line, length);
@@ -93,13 +93,22 @@ static void narrow_line(const char *line, size_t length, const char *user, struc
     put(ret, "\n");
 }
 
-void hba_narrow(const char *rules, const char *user, struct buf *ret)
+void hba_narrow(const char *rules, const char *user, bool continues, struct buf *ret)
 {
+    AUTO(buf) line;
+
+    buf_init(&line, CONF_BYTES_MAX);
     put(ret, "# Written by raftmgrd: at this moment only raftmgrd itself and standbys may connect.\n");
     while (*rules) {
         size_t length = strcspn(rules, "\n");
-        narrow_line(rules, length, user, ret);
+        bool more = continues && length > 0 && rules[length - 1] == '\\';
+        buf_put(&line, rules, more ? length - 1 : length);
         rules += length + (rules[length] == '\n');
+        if (more && *rules)
+            continue;
+        if (line.length > 0)
+            narrow_line((const char *)line.bytes, line.length, user, ret);
+        line.length = 0;
     }
 }
 
@@ -129,31 +138,39 @@ static void operators_path(const struct pg_config *config, char *path)
         (void)snprintf(path, PATH_MAX_OURS, "%s/%s", config->data_directory, value);
 }
 
-static int write_file(struct pg *pg, bool agent_only, struct err *err)
+/* What our file is to say now. */
+static int render(const struct pg *pg, bool agent_only, struct buf *ret, struct err *err)
 {
-    char ours[PATH_MAX_OURS];
     char theirs[PATH_MAX_OURS];
     struct conninfo_facts facts;
     AUTO(buf) rules;
-    AUTO(buf) text;
 
     buf_init(&rules, CONF_BYTES_MAX);
-    buf_init(&text, CONF_BYTES_MAX);
-    hba_path(&pg->config, ours);
     operators_path(&pg->config, theirs);
-    int failed = file_read(theirs, &rules, err);
+    int failed = hba_read(theirs, &rules, err);
     if (!failed)
         failed = conninfo_read(pg->config.conninfo, &facts, err);
     if (failed)
         return failed;
-    buf_put_u8(&rules, 0);
-    if (agent_only)
-        hba_narrow((const char *)rules.bytes, facts.user, &text);
-    else
-        buf_put(&text, rules.bytes, rules.length - 1);
-    if (rules.failed || text.failed)
-        return err_set(err, ERR_TOO_BIG, "file '%s' is too large", theirs);
-    return file_replace(ours, text.bytes, text.length, 0600, err);
+    if (agent_only) {
+        buf_put_u8(&rules, 0);
+        hba_narrow((const char *)rules.bytes, facts.user, programs_major(pg->config.data_directory) >= CONTINUES_MAJOR,
+                   ret);
+    } else {
+        buf_put(ret, rules.bytes, rules.length);
+    }
+    return rules.failed || ret->failed ? err_set(err, ERR_TOO_BIG, "file '%s' is too large", theirs) : 0;
+}
+
+static int write_file(const struct pg *pg, bool agent_only, struct err *err)
+{
+    char ours[PATH_MAX_OURS];
+    AUTO(buf) text;
+
+    buf_init(&text, CONF_BYTES_MAX);
+    hba_path(&pg->config, ours);
+    int failed = render(pg, agent_only, &text, err);
+    return failed ? failed : file_replace(ours, text.bytes, text.length, 0600, err);
 }
 
 int hba_prepare(struct pg *pg, struct hba *hba, struct err *err)
@@ -201,16 +218,19 @@ int hba_refresh(struct pg *pg, const struct pg_conf *conf, struct err *err)
 
 bool hba_follow(struct pg *pg)
 {
-    char theirs[PATH_MAX_OURS];
-    struct stat file;
-    struct timespec *last = &pg->probe.hba_changed;
+    char ours[PATH_MAX_OURS];
+    AUTO(buf) now = { 0 };
+    AUTO(buf) wanted = { 0 };
 
     if (!in_use(pg))
         return false;
-    operators_path(&pg->config, theirs);
-    if (stat(theirs, &file) < 0 || (file.st_mtim.tv_sec == last->tv_sec && file.st_mtim.tv_nsec == last->tv_nsec))
+    buf_init(&now, CONF_BYTES_MAX);
+    buf_init(&wanted, CONF_BYTES_MAX);
+    hba_path(&pg->config, ours);
+    if (render(pg, pg->probe.seen.conf.agent_only, &wanted, NULL) < 0)
+        return false; /* the server would not load it either */
+    if (file_read(ours, &now, NULL) == 0 && now.length == wanted.length &&
+        memcmp(now.bytes, wanted.bytes, now.length) == 0)
         return false;
-    bool known = last->tv_sec != 0;
-    *last = file.st_mtim;
-    return known && write_file(pg, pg->probe.seen.conf.agent_only, NULL) == 0;
+    return file_replace(ours, wanted.bytes, wanted.length, 0600, NULL) == 0;
 }

@@ -30,7 +30,17 @@ int hba_refresh(struct pg *pg, const struct pg_conf *conf, struct err *err);
 bool hba_follow(struct pg *pg);
 
 /* Appends the operator's rules as they are for the agent alone: those for replication as they are; of the others those
- * that name the user or all, for that user only. Rules for groups and included files are left out. */
-void hba_narrow(const char *rules, const char *user, struct buf *ret);
+ * that name the user or all, for that user only. Rules for groups are left out. continues: a backslash at a line's end
+ * joins the next to it, as from PostgreSQL 14 on. */
+void hba_narrow(const char *rules, const char *user, bool continues, struct buf *ret);
+
+/* Appends the rules of a file, those of files that it includes in their places, so that the text stands for itself
+ * wherever it lies. Errors are those that keep the server from loading it. */
+int hba_read(const char *path, struct buf *ret, struct err *err);
+
+/* The next blank-separated field of a line, with its quotes, and a list as one; false at the end or a comment. Size
+ * HBA_FIELD_MAX. */
+#define HBA_FIELD_MAX 1024
+bool hba_field(const char **at, const char *end, char *text);
 
 #endif
