@@ -51,7 +51,6 @@ struct probe {
     bool sync_as_written; /* and synchronous_standby_names was as in the file */
     struct timespec conf_changed;
     struct timespec control_changed;
-    struct timespec hba_changed;
     struct timeline newest;     /* standby: the timeline its WAL goes up to, as known in this life */
     struct timeline history_of; /* the timeline whose history is cached */
     struct history history;

@@ -2,8 +2,9 @@
  * adopt.c - takes a running server under management without a restart.
  *
  * Its settings file and include line are written; names of ours that ALTER SYSTEM has set, which would win over the
- * file, are reset by the server itself, for it may be writing that file; standby.signal is put beside it. What a reload
- * cannot change shows as pending_restart afterwards.
+ * file, are reset by the server itself, for it may be writing that file; where it does not write it at all
+ * (allow_alter_system, PostgreSQL 17) they are taken out here; standby.signal is put beside it. What a reload cannot
+ * change shows as pending_restart afterwards.
  */
 #include <stdlib.h>
 
@@ -55,6 +56,21 @@ static void reset_next(struct pg *pg, const struct conn_answer *answer)
     act_query(pg, sql, reset_next);
 }
 
+static void may_alter(struct pg *pg, const struct conn_answer *answer)
+{
+    struct err err = { 0 };
+
+    if (answer->problem[0]) {
+        fail(pg, ERR_DB_QUERY, answer->problem);
+    } else if (strcmp(PQgetvalue(answer->rows, 0, 0), "off") != 0) {
+        reset_next(pg, answer);
+    } else if (place_strip_auto(&pg->config, &err) < 0) {
+        act_finish(pg, -(int)err.code, &err);
+    } else {
+        settled(pg);
+    }
+}
+
 static void add(void *ctx, const char *name)
 {
     struct clashes *clashes = ctx;
@@ -83,7 +99,7 @@ static void connected(struct pg *pg, const struct conn_answer *answer)
         return;
     }
     conf_clashes((const char *)text.bytes, add, pg->act.scratch);
-    reset_next(pg, answer);
+    act_query(pg, "SELECT current_setting('allow_alter_system', true)", may_alter);
 }
 
 void verb_adopt(struct pg *pg)

@@ -7,6 +7,7 @@
 
 #define NOTE "# raftmgr: "
 #define SETTING_NAME_MAX 64
+#define RESTORE_BY_RELOAD_MAJOR 14 /* the first PostgreSQL that takes a change of restore_command without a restart */
 
 /* NULL value: depends on the state, see conf_render. */
 static const struct {
@@ -98,7 +99,8 @@ void conf_render(const struct pg_conf *conf, const struct conf_extra *extra, str
     }
     put_setting(text, "primary_conninfo", conf->upstream ? extra->primary_conninfo : "");
     put_setting(text, "primary_slot_name", conf->upstream ? conf->slot : "");
-    if (!conf->upstream && !extra->keep_restore)
+    bool must_restart = extra->major > 0 && extra->major < RESTORE_BY_RELOAD_MAJOR;
+    if ((!conf->upstream || must_restart) && !extra->keep_restore)
         put_setting(text, "restore_command", "");
     conf_sync_value(conf, value, sizeof value);
     put_setting(text, "synchronous_standby_names", value);

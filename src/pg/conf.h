@@ -19,11 +19,13 @@ struct conf_extra {
     const char *latch;            /* path of the latch file; NULL: no latch */
     const char *primary_conninfo; /* complete; used when conf->upstream is not 0 */
     bool keep_restore;            /* leaves the operator's restore_command in force even with upstream 0 */
+    unsigned major;               /* of the data directory's PostgreSQL; 0: unknown, taken for a new one */
     uint64_t written;             /* names this writing; a session shows it as raftmgr.written */
 };
 
 /* Appends the whole file. With upstream 0 primary_conninfo, primary_slot_name and restore_command are empty; else the
- * operator's restore_command stays in force. */
+ * operator's restore_command stays in force, but for servers before 14: those take a change of it at a restart only,
+ * and so could not be fenced from an archive. */
 void conf_render(const struct pg_conf *conf, const struct conf_extra *extra, struct buf *text);
 
 /* Reads back what conf_render wrote, but for upstream_conninfo. False when the text is not such a file. */

@@ -85,7 +85,7 @@ int conninfo_change(const char *conninfo, const struct conninfo_pair *pairs, siz
 }
 
 int conninfo_for_upstream(const char *conninfo, const char *node_name, const char *replication_user,
-                          const char *passfile, struct buf *ret, struct err *err)
+                          const char *passfile, unsigned major, struct buf *ret, struct err *err)
 {
     struct conninfo_facts facts;
 
@@ -93,7 +93,7 @@ int conninfo_for_upstream(const char *conninfo, const char *node_name, const cha
     if (failed)
         return failed;
     const struct conninfo_pair pairs[] = {
-        { "dbname", NULL },
+        { "dbname", major >= CONNINFO_DBNAME_MAJOR ? facts.dbname : NULL },
         { "fallback_application_name", NULL },
         { "options", NULL },
         { "target_session_attrs", NULL },

@@ -28,10 +28,13 @@ struct conninfo_pair {
 int conninfo_change(const char *conninfo, const struct conninfo_pair *pairs, size_t count, struct buf *ret,
                     struct err *err);
 
-/* primary_conninfo towards an upstream: its conninfo less dbname, with our name as application_name, our replication
- * user and passfile, and timeouts that show a dead peer within seconds. */
+/* primary_conninfo towards an upstream: its conninfo with our name as application_name, our replication user and
+ * passfile, and timeouts that show a dead peer within seconds. dbname is left out, but for servers that copy logical
+ * slots over that connection string (sync_replication_slots, from CONNINFO_DBNAME_MAJOR on); WAL receivers ignore it.
+ */
+#define CONNINFO_DBNAME_MAJOR 17
 int conninfo_for_upstream(const char *conninfo, const char *node_name, const char *replication_user,
-                          const char *passfile, struct buf *ret, struct err *err);
+                          const char *passfile, unsigned major, struct buf *ret, struct err *err);
 
 /* For a program's command line: conninfo with this user (empty: its own) and passfile, without a password, which
  * everybody on the host could read there: that is left in ret_env as "PGPASSWORD=...", or empty. Size

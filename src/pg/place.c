@@ -12,7 +12,9 @@
 #include "base/rand.h"
 #include "pg/conf.h"
 #include "pg/conninfo.h"
+#include "pg/programs.h"
 
+#define STAND_IN_NOTE "# Written by raftmgrd for pg_rewind, which looks nowhere else.\n"
 #define LATCH_TEXT "# Written by raftmgrd. While this file is missing, PostgreSQL does not start.\n"
 
 static int remove_durably(const char *directory, const char *name, struct err *err)
@@ -128,12 +130,52 @@ static int place_include(const struct pg_config *config, struct err *err)
     return replace_kept(path, &new, err);
 }
 
+static void stand_in_path(const struct pg_config *config, char *path)
+{
+    (void)snprintf(path, PLACE_PATH_SIZE, "%s/postgresql.conf", config->data_directory);
+}
+
+int place_stand_in(const struct pg_config *config, struct err *err)
+{
+    char path[PLACE_PATH_SIZE];
+    char main_conf[PLACE_PATH_SIZE];
+    AUTO(buf) text;
+
+    buf_init(&text, CONF_BYTES_MAX);
+    stand_in_path(config, path);
+    if (!config_is_apart(config) || file_exists(path))
+        return 0;
+    place_main_conf_path(config, main_conf);
+    buf_put(&text, STAND_IN_NOTE "include ", strlen(STAND_IN_NOTE "include "));
+    conf_put_quoted(&text, main_conf);
+    buf_put(&text, "\n", 1);
+    if (text.failed)
+        return err_set(err, ERR_TOO_BIG, "the path '%s' is too long", main_conf);
+    return file_replace(path, text.bytes, text.length, 0600, err);
+}
+
+int place_no_stand_in(const struct pg_config *config, struct err *err)
+{
+    char path[PLACE_PATH_SIZE];
+    AUTO(buf) text = { 0 };
+
+    stand_in_path(config, path);
+    if (!config_is_apart(config) || !file_exists(path))
+        return 0;
+    int failed = read_text(path, &text, err);
+    if (failed || strncmp((const char *)text.bytes, STAND_IN_NOTE, strlen(STAND_IN_NOTE)) != 0)
+        return failed;
+    return remove_durably(config->data_directory, "postgresql.conf", err);
+}
+
 static int write_conf(const struct pg_config *config, const struct pg_conf *conf, bool keep_restore,
                       uint64_t *ret_written, struct err *err)
 {
     char path[PLACE_PATH_SIZE];
     char latch[PLACE_PATH_SIZE];
-    struct conf_extra extra = { .written = rand_identity(), .keep_restore = keep_restore };
+    struct conf_extra extra = { .written = rand_identity(),
+                                .keep_restore = keep_restore,
+                                .major = programs_major(config->data_directory) };
     AUTO(buf) conninfo = { 0 };
     AUTO(buf) text = { 0 };
 
@@ -141,7 +183,7 @@ static int write_conf(const struct pg_config *config, const struct pg_conf *conf
     buf_init(&text, CONF_BYTES_MAX);
     if (conf->upstream) {
         int failed = conninfo_for_upstream(conf->upstream_conninfo, config->node_name, config->replication_user,
-                                           config->passfile, &conninfo, err);
+                                           config->passfile, extra.major, &conninfo, err);
         if (failed)
             return failed;
     }

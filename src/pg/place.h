@@ -35,13 +35,19 @@ int place_copy_confs(const char *from, const char *to, struct err *err);
 /* Reads the settings file back. ERR_NOT_FOUND, ERR_CORRUPT. */
 int place_read_conf(const struct pg_config *config, struct pg_conf *ret_conf, uint64_t *ret_written, struct err *err);
 
-/* Takes names of ours out of postgresql.auto.conf. Only while no server runs: it writes that file itself. */
+/* Takes names of ours out of postgresql.auto.conf. Only while no server runs that writes that file itself. */
 int place_strip_auto(const struct pg_config *config, struct err *err);
 
 /* The path of the settings file. Size PLACE_PATH_SIZE. */
 void place_conf_path(const struct pg_config *config, char *path);
 /* The path of postgresql.conf. Size PLACE_PATH_SIZE. */
 void place_main_conf_path(const struct pg_config *config, char *path);
+
+/* pg_rewind before PostgreSQL 15 looks for postgresql.conf, and so for restore_command, in the data directory alone.
+ * Where it is elsewhere and none is there, makes one that includes it. */
+int place_stand_in(const struct pg_config *config, struct err *err);
+/* Takes such a one away; leaves any other postgresql.conf alone. */
+int place_no_stand_in(const struct pg_config *config, struct err *err);
 
 /* A clone or rewind that has begun to change the data directory and has not ended: what it is ("clone", "rewind") and
  * under which token. The mark is outside the data directory, which these programs replace. */

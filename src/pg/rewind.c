@@ -19,6 +19,7 @@
 #include "pg/words.h"
 
 #define EVERY_MS 10
+#define CONFIG_FILE_MAJOR 15 /* the first whose pg_rewind can be told where postgresql.conf is */
 
 static void release(void *scratch)
 {
@@ -65,6 +66,8 @@ static void finish(struct pg *pg, bool changed)
 
     int failed = changed ? kept_restore(pg, state->kept, &err) : 0;
     if (!failed)
+        failed = place_no_stand_in(&pg->config, &err);
+    if (!failed)
         failed = place_signal(pg->config.data_directory, &err);
     if (!failed)
         failed = place_strip_auto(&pg->config, &err);
@@ -99,8 +102,7 @@ static void run_rewind(struct pg *pg, bool dry, end_fn ended)
         argv[used++] = "--dry-run";
     if (state->restore)
         argv[used++] = "--restore-target-wal";
-    /* Before PostgreSQL 15 it is looked for in the data directory only. */
-    if (state->restore && pg->config.config_directory[0] && programs_major(pg->config.data_directory) >= 15) {
+    if (state->restore && programs_major(pg->config.data_directory) >= CONFIG_FILE_MAJOR) {
         argv[used++] = "--config-file";
         argv[used++] = state->config_file;
     }
@@ -211,9 +213,14 @@ static void ask_where(struct pg *pg)
 static void have_restore_command(struct pg *pg, const struct child_end *end)
 {
     struct rewinding *state = pg->act.scratch;
+    struct err err = { 0 };
 
     state->restore = !end->problem[0] && strcspn(end->output, "\r\n") > 0;
-    run_rewind(pg, true, asked);
+    if (state->restore && programs_major(pg->config.data_directory) < CONFIG_FILE_MAJOR &&
+        place_stand_in(&pg->config, &err) < 0)
+        rewind_fail(pg, &err);
+    else
+        ask_where(pg);
 }
 
 static void ask_restore_command(struct pg *pg)

@@ -96,6 +96,27 @@ static void attached_keeps_the_operators_archive(void)
     CU_ASSERT_PTR_NOT_NULL(strstr((const char *)text.bytes, "primary_conninfo = 'host=a password=it''s\\\\'\n"));
 }
 
+/* PostgreSQL 13 reads restore_command at a start only: what is to be empty in a fence has to be so from the start on.
+ */
+static void before_14_a_standby_has_no_archive(void)
+{
+    struct pg_conf conf = example();
+    struct conf_extra extra = { .primary_conninfo = "host=a", .major = 13 };
+    AUTO(buf) old;
+    AUTO(buf) new;
+    AUTO(buf) rewinding;
+
+    render(&conf, &extra, &old);
+    CU_ASSERT_PTR_NOT_NULL(strstr((const char *)old.bytes, "\nrestore_command = ''\n"));
+    extra.major = 14;
+    render(&conf, &extra, &new);
+    CU_ASSERT_PTR_NULL(strstr((const char *)new.bytes, "restore_command"));
+    conf.upstream = 0;
+    extra = (struct conf_extra){ .keep_restore = true, .major = 13 };
+    render(&conf, &extra, &rewinding);
+    CU_ASSERT_PTR_NULL(strstr((const char *)rewinding.bytes, "restore_command"));
+}
+
 static void sync_names_are_quoted(void)
 {
     struct pg_conf conf = example();
@@ -186,6 +207,7 @@ static const struct unit_test tests[] = {
     { "a file that was cut short is not taken", refuses_a_part_of_itself },
     { "detached: no primary, no slot, no archive", detached_has_no_source_of_wal },
     { "attached: the operator's restore_command stays in force", attached_keeps_the_operators_archive },
+    { "before 14: no archive while attached either, but for a rewind", before_14_a_standby_has_no_archive },
     { "synchronous_standby_names quotes names", sync_names_are_quoted },
     { "sixteen names of the worst kind fit", longest_names_fit },
     { "lines of postgresql.auto.conf that would win are left out, others stay", strips_its_names_from_auto_conf },

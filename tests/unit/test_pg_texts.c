@@ -1,14 +1,20 @@
 /*
  * test_pg_texts.c - texts that PostgreSQL and the operator write: postmaster.pid, pg_hba.conf, connection strings, rows
- * of walsenders, the last words of pg_waldump.
+ * of walsenders, the last words of pg_waldump, versions.
  */
 #include "unit.h"
 
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
 #include "pg/conninfo.h"
 #include "pg/hba.h"
 #include "pg/held.h"
 #include "pg/look.h"
 #include "pg/postmaster.h"
+#include "pg/programs.h"
 
 static void reads_postmaster_pid(void)
 {
@@ -38,7 +44,7 @@ static void narrow(const char *rules, const char *expected)
     AUTO(buf) text;
 
     buf_init(&text, 4096);
-    hba_narrow(rules, "repmgr", &text);
+    hba_narrow(rules, "repmgr", true, &text);
     buf_put_u8(&text, 0);
     const char *after_comment = strchr((const char *)text.bytes, '\n') + 1;
     CU_ASSERT_STRING_EQUAL(after_comment, expected);
@@ -64,6 +70,71 @@ static void standbys_still_get_in(void)
     narrow("host replication all 10.0.0.0/8 scram-sha-256\n", "host replication all 10.0.0.0/8 scram-sha-256\n");
 }
 
+static void lines_go_on_from_14(void)
+{
+    static const char rules[] = "# never \\\nhost all all all trust\nhost all \\\n  all all md5\n";
+    AUTO(buf) old;
+    AUTO(buf) new;
+
+    buf_init(&old, 4096);
+    buf_init(&new, 4096);
+    hba_narrow(rules, "u", true, &new);
+    buf_put_u8(&new, 0);
+    CU_ASSERT_STRING_EQUAL(strchr((const char *)new.bytes, '\n') + 1, "host all \"u\" all md5\n");
+    hba_narrow(rules, "u", false, &old);
+    buf_put_u8(&old, 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr((const char *)old.bytes, "\nhost all \"u\" all trust\n"));
+}
+
+static void write_rules(const char *directory, const char *name, const char *text)
+{
+    char path[128];
+
+    (void)snprintf(path, sizeof path, "%s/%s", directory, name);
+    CU_ASSERT_EQUAL_FATAL(file_replace(path, text, strlen(text), 0600, NULL), 0);
+}
+
+static void remove_rules(const char *directory, const char *name)
+{
+    char path[128];
+
+    (void)snprintf(path, sizeof path, "%s/%s", directory, name);
+    CU_ASSERT_EQUAL(remove(path), 0);
+}
+
+/* PostgreSQL 16: relative to the including file, directories by name, a missing file is an error unless allowed. */
+static void included_rules_stand_in_their_place(void)
+{
+    char directory[] = "/tmp/raftmgr-unit-XXXXXX";
+    char sub[64];
+    char path[64];
+    struct err err;
+    AUTO(buf) text;
+    AUTO(buf) broken;
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(directory));
+    (void)snprintf(sub, sizeof sub, "%s/d", directory);
+    (void)snprintf(path, sizeof path, "%s/main", directory);
+    CU_ASSERT_EQUAL_FATAL(mkdir(sub, 0700), 0);
+    write_rules(directory, "main", "one\ninclude \"sub\" # x\ninclude_if_exists none\ninclude_dir d\nlast");
+    write_rules(directory, "sub", "two\n");
+    write_rules(sub, "b.conf", "four\n");
+    write_rules(sub, "a.conf", "three\n");
+    write_rules(sub, "a.txt", "never\n");
+    buf_init(&text, 4096);
+    CU_ASSERT_EQUAL(hba_read(path, &text, &err), 0);
+    buf_put_u8(&text, 0);
+    CU_ASSERT_STRING_EQUAL((const char *)text.bytes, "one\ntwo\nthree\nfour\nlast\n");
+    write_rules(directory, "sub", "include main\n");
+    buf_init(&broken, 1 << 16);
+    CU_ASSERT_EQUAL(hba_read(path, &broken, &err), -ERR_CONFIG); /* in a circle */
+    remove_rules(directory, "sub");
+    CU_ASSERT_EQUAL(hba_read(path, &broken, &err), -ERR_NOT_FOUND);
+    static const char *const names[] = { "d/a.conf", "d/b.conf", "d/a.txt", "d", "main", "" };
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        remove_rules(directory, names[i]);
+}
+
 static void upstream_conninfo_is_made_for_replication(void)
 {
     struct err err;
@@ -73,7 +144,7 @@ static void upstream_conninfo_is_made_for_replication(void)
     buf_init(&text, 8192);
     CU_ASSERT_EQUAL_FATAL(conninfo_for_upstream("host=b port=5433 user=repmgr dbname=repmgr connect_timeout=9 "
                                                 "password='it\\'s' application_name=x",
-                                                "node 2", "repl", "/etc/pass", &text, &err),
+                                                "node 2", "repl", "/etc/pass", 16, &text, &err),
                           0);
     buf_put_u8(&text, 0);
     const char *made = (const char *)text.bytes;
@@ -85,6 +156,11 @@ static void upstream_conninfo_is_made_for_replication(void)
     CU_ASSERT_PTR_NOT_NULL(strstr(made, "application_name='node 2'"));
     CU_ASSERT_PTR_NOT_NULL(strstr(made, "connect_timeout=2"));
     CU_ASSERT_PTR_NULL(strstr(made, "application_name=x"));
+    AUTO(buf) newer;
+    buf_init(&newer, 8192);
+    CU_ASSERT_EQUAL(conninfo_for_upstream("host=b dbname=repmgr", "b", "", "", 17, &newer, &err), 0);
+    buf_put_u8(&newer, 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr((const char *)newer.bytes, "dbname=repmgr")); /* for sync_replication_slots */
 }
 
 static void no_password_on_a_command_line(void)
@@ -140,8 +216,40 @@ static void understands_pg_waldump(void)
                    " wanted 24, got 0\n")
             .at,
         0x301A0F8);
+    CU_ASSERT_EQUAL(/* PostgreSQL 16 and later */
+                    held_parse(
+                        "pg_waldump: error: error in WAL record at 0/301A0C0: invalid record length at 0/301A0F8:"
+                        " expected at least 24, got 0\n")
+                        .at,
+                    0x301A0F8);
     CU_ASSERT_EQUAL(held_parse("pg_waldump: error: could not find a valid record after 1/301A0C0\n").at, 0x10301A0C0);
     CU_ASSERT_EQUAL(held_parse("pg_waldump: error: could not open directory\n").at, 0);
+}
+
+static void understands_versions(void)
+{
+    CU_ASSERT_EQUAL(programs_parse_version("pg_ctl (PostgreSQL) 13.16 (Debian 13.16-0+deb11u1)\n"), 13);
+    CU_ASSERT_EQUAL(programs_parse_version("pg_ctl (PostgreSQL) 17.11\n"), 17);
+    CU_ASSERT_EQUAL(programs_parse_version("pg_ctl (PostgreSQL) 18beta1\n"), 18);
+    CU_ASSERT_EQUAL(programs_parse_version("pg_ctl: command not found 17\n"), 0);
+    CU_ASSERT_EQUAL(programs_parse_version(""), 0);
+}
+
+static void programs_are_of_the_datas_version(void)
+{
+    char directory[] = "/tmp/raftmgr-unit-XXXXXX";
+    char path[64];
+    struct err err;
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(directory));
+    CU_ASSERT_EQUAL(programs_match(directory, "/bin/17", 17, &err), 0); /* nothing to be of a version yet */
+    (void)snprintf(path, sizeof path, "%s/PG_VERSION", directory);
+    CU_ASSERT_EQUAL_FATAL(file_replace(path, "13\n", 3, 0600, &err), 0);
+    CU_ASSERT_EQUAL(programs_match(directory, "/bin/13", 13, &err), 0);
+    CU_ASSERT_EQUAL(programs_match(directory, "/bin/17", 17, &err), -ERR_CONFIG);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "is of PostgreSQL 13, but the programs in '/bin/17' are of PostgreSQL 17"));
+    CU_ASSERT_EQUAL(unlink(path), 0);
+    CU_ASSERT_EQUAL(rmdir(directory), 0);
 }
 
 static const struct unit_test tests[] = {
@@ -150,11 +258,15 @@ static const struct unit_test tests[] = {
     { "agent only: others' rules go, rules for all are the agent's", only_the_agent_gets_in },
     { "agent only: a refusal is not turned into a way in", refusals_stay_refusals },
     { "agent only: replication goes on", standbys_still_get_in },
+    { "agent only: a rule over two lines, as from PostgreSQL 14 on", lines_go_on_from_14 },
+    { "included rules stand where they are included", included_rules_stand_in_their_place },
     { "primary_conninfo from an upstream's conninfo", upstream_conninfo_is_made_for_replication },
     { "passwords go by the environment", no_password_on_a_command_line },
     { "addresses and names are told apart", knows_what_needs_no_name_service },
     { "walsenders, no more than there is room for", reads_walsenders },
     { "the end of WAL in pg_waldump's words", understands_pg_waldump },
+    { "versions in programs' words", understands_versions },
+    { "data and programs of different major versions are refused", programs_are_of_the_datas_version },
 };
 
 const struct unit_suite suite_pg_texts = UNIT_SUITE("pg_texts", tests);

@@ -1,0 +1,129 @@
+/* test_pg_place.c - what raftmgr puts into a data directory depends on the version that it is of. */
+#include "unit.h"
+
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "base/file.h"
+#include "pg/conf.h"
+#include "pg/place.h"
+
+static struct pg_config config;
+
+static void path_of(const char *directory, const char *name, char *path)
+{
+    (void)snprintf(path, PLACE_PATH_SIZE, "%s/%s", directory, name);
+}
+
+static void make(const char *directory, const char *name, const char *text)
+{
+    char path[PLACE_PATH_SIZE];
+
+    path_of(directory, name, path);
+    CU_ASSERT_EQUAL_FATAL(file_replace(path, text, strlen(text), 0600, NULL), 0);
+}
+
+static bool there(const char *directory, const char *name)
+{
+    char path[PLACE_PATH_SIZE];
+
+    path_of(directory, name, path);
+    return file_exists(path);
+}
+
+/* True when a file has this text in it. */
+static bool says(const char *directory, const char *name, const char *text)
+{
+    char path[PLACE_PATH_SIZE];
+    AUTO(buf) file;
+
+    buf_init(&file, CONF_BYTES_MAX);
+    path_of(directory, name, path);
+    CU_ASSERT_EQUAL_FATAL(file_read(path, &file, NULL), 0);
+    buf_put_u8(&file, 0);
+    return strstr((const char *)file.bytes, text) != NULL;
+}
+
+static void remove_all(const char *const *names, size_t count)
+{
+    char path[PLACE_PATH_SIZE];
+
+    for (size_t i = 0; i < count; i++) {
+        path_of(config.data_directory, names[i], path);
+        (void)remove(path);
+    }
+    CU_ASSERT_EQUAL(remove(config.data_directory), 0);
+}
+
+/* A data directory with its configuration beside it: below it here, so that one call removes both. */
+static void begin(void)
+{
+    char directory[] = "/tmp/raftmgr-unit-XXXXXX";
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(directory));
+    config = (struct pg_config){ .node_id = 2 };
+    (void)text_copy(config.data_directory, sizeof config.data_directory, directory);
+    (void)snprintf(config.config_directory, sizeof config.config_directory, "%s/etc", directory);
+    CU_ASSERT_EQUAL_FATAL(mkdir(config.config_directory, 0700), 0);
+    make(config.config_directory, "postgresql.conf", "port = 1\n");
+}
+
+static void end(void)
+{
+    static const char *const names[] = { "PG_VERSION", "postgresql.conf", CONF_FILE, "etc/postgresql.conf", "etc" };
+    remove_all(names, ARRAY_LEN(names));
+}
+
+static void pg_rewind_finds_the_configuration(void)
+{
+    char wanted[PLACE_PATH_SIZE + 16];
+    struct err err;
+
+    begin();
+    (void)snprintf(wanted, sizeof wanted, "\ninclude '%s/postgresql.conf'\n", config.config_directory);
+    CU_ASSERT_EQUAL(place_stand_in(&config, &err), 0);
+    CU_ASSERT_TRUE(says(config.data_directory, "postgresql.conf", wanted));
+    CU_ASSERT_EQUAL(place_no_stand_in(&config, &err), 0);
+    CU_ASSERT_FALSE(there(config.data_directory, "postgresql.conf"));
+    CU_ASSERT_EQUAL(place_no_stand_in(&config, &err), 0);
+    end();
+}
+
+static void somebody_elses_file_stays(void)
+{
+    struct err err;
+
+    begin();
+    make(config.data_directory, "postgresql.conf", "# mine\n");
+    CU_ASSERT_EQUAL(place_stand_in(&config, &err), 0);
+    CU_ASSERT_EQUAL(place_no_stand_in(&config, &err), 0);
+    CU_ASSERT_TRUE(says(config.data_directory, "postgresql.conf", "# mine\n"));
+    end();
+}
+
+/* By PG_VERSION: an attached standby of 13 has no archive, one of 17 names the database. */
+static void settings_go_by_the_data_directorys_version(void)
+{
+    struct pg_conf conf = { .upstream = 1, .upstream_conninfo = "host=a dbname=repmgr", .slot = "repmgr_slot_2" };
+    uint64_t written;
+    struct err err;
+
+    begin();
+    make(config.data_directory, "PG_VERSION", "13\n");
+    CU_ASSERT_EQUAL_FATAL(place_conf(&config, &conf, &written, &err), 0);
+    CU_ASSERT_TRUE(says(config.data_directory, CONF_FILE, "\nrestore_command = ''\n"));
+    CU_ASSERT_FALSE(says(config.data_directory, CONF_FILE, "dbname"));
+    make(config.data_directory, "PG_VERSION", "17\n");
+    CU_ASSERT_EQUAL_FATAL(place_conf(&config, &conf, &written, &err), 0);
+    CU_ASSERT_FALSE(says(config.data_directory, CONF_FILE, "restore_command"));
+    CU_ASSERT_TRUE(says(config.data_directory, CONF_FILE, "dbname=repmgr"));
+    end();
+}
+
+static const struct unit_test tests[] = {
+    { "before 15: pg_rewind finds a configuration that is elsewhere", pg_rewind_finds_the_configuration },
+    { "before 15: a postgresql.conf that is there is not touched", somebody_elses_file_stays },
+    { "settings go by PG_VERSION", settings_go_by_the_data_directorys_version },
+};
+
+const struct unit_suite suite_pg_place = UNIT_SUITE("pg_place", tests);
