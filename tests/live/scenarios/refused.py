@@ -3,7 +3,7 @@
 import os
 import shutil
 
-from cluster import Cluster
+from cluster import Cluster, bindirs, server_major
 from shell import Failure, now_us, run, wait_for, write_file
 from trial import Trial, scenario
 
@@ -130,6 +130,40 @@ def foreign_data(stage, note):
     cluster.wait_control(second)
     refused(second.rmctl("primary", "register", check=False), "cluster")
     note("clone, join and register refused")
+
+
+@scenario(durability=())
+def other_major(stage, note):
+    """a host whose programs are of another major version: neither cloned by hand, nor by the daemon, nor started"""
+    other = next((path for major, path in sorted(bindirs().items()) if major != server_major()), None)
+    if not other:
+        note("left out: there is one version here only, see make pg13")
+        return
+    cluster = Cluster(stage.new_place(), stage.build, data=2, witnesses=1, debug=stage.debug)
+    first, second, _ = cluster.nodes
+    first.configure()
+    cluster.initdb(first)
+    cluster.make_secret()
+    first.start_daemon()
+    cluster.wait_control(first)
+    first.rmctl("primary", "register")
+    second.configure(join=[first], pg_bindir=other)
+    refused(cluster.clone(second, first, check=False), f"PostgreSQL {server_major()}", f"PostgreSQL {server_major(other)}")
+    slots = int(first.value("SELECT count(*) FROM pg_replication_slots"))
+    if os.path.exists(second.data) or slots:
+        raise Failure(f"a refused clone left {slots} slots, or the data directory")
+
+    second.configure(join=[first], pg_bindir=cluster.pg)
+    cluster.join(second)
+    second.host.kill()
+    second.configure(join=[first], pg_bindir=other, rejoin="clone")
+    start_refused(second, "pg_bindir", f"is of PostgreSQL {server_major()}")
+    shutil.rmtree(second.data)
+    second.boot()
+    wait_for("the daemon to say why it does not clone", lambda: "STANDBY_MAJOR" in second.log_tail(50), REFUSE_S)
+    if os.path.exists(second.data):
+        raise Failure("the daemon cloned another major version")
+    note(f"{server_major(other)} refused beside {server_major()}")
 
 
 def control_value(node, name):
