@@ -34,7 +34,7 @@ static void walk_instance(struct walk *walk, struct report *report)
 
 static void walk_as_primary(struct walk *walk, struct report *report)
 {
-    WALK_ENUM(walk, &report->trouble, TROUBLE_FAILED);
+    WALK_ENUM(walk, &report->trouble, TROUBLE_NO_SPACE);
     walk_bool(walk, &report->leaving);
     walk_bool(walk, &report->lease_valid);
     walk_i64(walk, &report->lease_left_us);

@@ -62,6 +62,7 @@ struct pg_seen {
     bool answering;          /* a new connection and a trivial query worked when last tried (STANDBY, PRIMARY) */
     int64_t answered_at_us;  /* CLOCK_BOOTTIME when that last worked; 0 = never */
     bool write_failed;       /* PRIMARY: the write-path check failed with an error (read-only, no space, I/O error) */
+    int64_t full_since_us;   /* no room in the data directory since (CLOCK_BOOTTIME); 0: there is, or not looked */
     char problem[TEXT_SIZE]; /* why not answering or not writable, for people */
 
     uint64_t system_identifier;

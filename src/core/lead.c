@@ -105,6 +105,21 @@ static bool replaceable(const struct lead_turn *turn)
     return electable && (async || demands_met(cluster, reachable, count));
 }
 
+/* A standby that might be elected has room where the primary has none: two full disks would take turns. */
+static bool somebody_has_room(const struct lead_turn *turn)
+{
+    const struct cluster *cluster = turn->cluster;
+
+    for (uint32_t i = 0; i < cluster->member_count; i++) {
+        const struct member *member = &cluster->members[i];
+        const struct report *report = lead_fresh(turn, i);
+        if (member->kind == NODE_DATA && member->registered && member->priority > 0 && !member->manual && report &&
+            report->pg_state == PG_STANDBY && report->following && report->trouble != TROUBLE_NO_SPACE)
+            return true;
+    }
+    return false;
+}
+
 bool lead_async(const struct cluster *cluster)
 {
     return cluster->policy.durability == DURABILITY_ASYNC && cluster->demand_count == 1 && cluster->demands[0].k == 0;
@@ -120,6 +135,7 @@ static const char *trouble_text(enum trouble trouble)
         [TROUBLE_READ_ONLY] = "its PostgreSQL cannot write",
         [TROUBLE_GIVING_UP] = "no majority renews its lease",
         [TROUBLE_FAILED] = "its promotion failed",
+        [TROUBLE_NO_SPACE] = "no room in its data directory",
     };
 
     assert((size_t)trouble < ARRAY_LEN(texts));
@@ -157,10 +173,14 @@ static bool primary_in_trouble(struct lead_turn *turn, const struct report *repo
         restart_in_place(turn, report);
         return true;
     }
-    if (replaceable(turn)) {
+    bool full = report->trouble == TROUBLE_NO_SPACE;
+    if (replaceable(turn) && (!full || somebody_has_room(turn))) {
         lead_fence(turn, WHY_SUSPECT_REPORT, trouble_text(report->trouble));
         return true;
     }
+    /* It reads, and writes what fits: better than nobody. */
+    if (full)
+        return false;
     if (down && stopped && directory_is(report->directory, turn->cluster->primary.directory)) {
         restart_in_place(turn, report);
         return true;

@@ -164,6 +164,9 @@ static enum trouble trouble_of(const struct node_turn *turn)
         return TROUBLE_READ_ONLY;
     if (!pg->answering && turn->now_us - since_us > patience_us)
         return TROUBLE_HUNG;
+    /* A query's temporary files may fill the disk for a moment; then they are gone. */
+    if (pg->full_since_us != 0 && turn->now_us - pg->full_since_us > patience_us)
+        return TROUBLE_NO_SPACE;
     return TROUBLE_NONE;
 }
 

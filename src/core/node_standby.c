@@ -263,6 +263,8 @@ void node_standby(struct node_turn *turn)
         return;
     }
     turn->plan->guard = WISH_STANDBY;
+    if (view->pg.full_since_us != 0)
+        turn->plan->trouble = TROUBLE_NO_SPACE;
     if (rewinding && node_pg_runs(&view->pg)) {
         /* Its own doing: a server that was not shut down is recovered first, alone, as a standby or in single-user
          * mode. */

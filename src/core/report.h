@@ -30,6 +30,7 @@ enum trouble {
     TROUBLE_READ_ONLY, /* primary: cannot write */
     TROUBLE_GIVING_UP, /* primary: no majority renews the lease */
     TROUBLE_FAILED,    /* winner: the promotion failed */
+    TROUBLE_NO_SPACE,  /* primary, standby: no room in the data directory */
 };
 
 /* What a voter remembers of the holder's position: the newest word of a round that it granted (core/lag.h). */

@@ -129,7 +129,9 @@ static void ask_lease(struct manager *manager, int64_t now_us)
     struct cluster *cluster = &manager->cluster;
     struct node_view *node = &manager->node;
     struct message message = { .kind = MESSAGE_LEASE_ASK };
-    bool healthy = node->pg.state == PG_PRIMARY && manager->node_plan.trouble == TROUBLE_NONE;
+    enum trouble trouble = manager->node_plan.trouble;
+    /* Who has no room is there, and goes on as long as nobody can take over. */
+    bool healthy = node->pg.state == PG_PRIMARY && (trouble == TROUBLE_NONE || trouble == TROUBLE_NO_SPACE);
 
     lease_begin(&node->lease, cluster, node->node_id, node->start_no, healthy, now_us, &message.ask);
     message.ask.lsn = lag_tell(&manager->lag, cluster, &node->pg, now_us);

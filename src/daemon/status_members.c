@@ -96,6 +96,8 @@ static const char *trouble_text(enum trouble trouble)
         return "no majority renews its lease";
     case TROUBLE_FAILED:
         return "its promotion failed";
+    case TROUBLE_NO_SPACE:
+        return "there is no room in its data directory";
     case TROUBLE_NONE:
         break;
     }

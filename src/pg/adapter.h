@@ -51,6 +51,7 @@ struct probe {
     bool sync_as_written; /* and synchronous_standby_names was as in the file */
     struct timespec conf_changed;
     struct timespec control_changed;
+    int64_t room_at_us;         /* when room on the disk was looked for */
     struct timeline newest;     /* standby: the timeline its WAL goes up to, as known in this life */
     struct timeline history_of; /* the timeline whose history is cached */
     struct history history;

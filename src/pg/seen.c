@@ -7,16 +7,39 @@
  * this life (it is only started when all older WAL has been replayed) or startup waits for more.
  */
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "base/clock.h"
 #include "base/file.h"
 #include "pg/adapter.h"
 #include "pg/conf.h"
 
+#define ROOM_EVERY_US 1000000
+#define ROOM_BYTES 1048576 /* for an unprivileged user: a table grows by up to half of it at once */
+
+/* Tables cannot grow any more, which PostgreSQL takes for the misfortune of each statement. For WAL it panics. */
+static void look_for_room(struct pg *pg)
+{
+    struct pg_seen *seen = &pg->probe.seen;
+    struct statvfs room;
+    int64_t now_us = clock_boot_us();
+
+    if (now_us - pg->probe.room_at_us < ROOM_EVERY_US)
+        return;
+    pg->probe.room_at_us = now_us;
+    bool full = statvfs(pg->config.data_directory, &room) == 0 && room.f_blocks > 0 &&
+                (uint64_t)room.f_bavail * room.f_frsize < ROOM_BYTES;
+    if (!full)
+        seen->full_since_us = 0;
+    else if (seen->full_since_us == 0)
+        seen->full_since_us = now_us;
+}
+
 void seen_tell(struct pg *pg)
 {
     struct pg_seen *seen = &pg->probe.seen;
 
+    look_for_room(pg);
     seen->at_us = pg->probe.looked_us;
     seen->conf_loaded = seen->conf_present && pg->probe.loaded == pg->probe.written && pg->probe.sync_as_written;
     if (!pg->closing && pg->callbacks.seen)

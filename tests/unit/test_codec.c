@@ -201,7 +201,7 @@ static void fill_report(struct report *report)
     FILL2(report, fetch_node, fetch_from);
     fill_report_flags(report);
     report->pg_state = (enum pg_state)number_to(PG_PRIMARY);
-    report->trouble = (enum trouble)number_to(TROUBLE_FAILED);
+    report->trouble = (enum trouble)number_to(TROUBLE_NO_SPACE);
     report->acting = (enum act_kind)number_to(ACT_CHECKPOINT);
     fill_history(&report->history);
     report->walsender_count = number_to(MEMBERS_MAX);

@@ -11,6 +11,7 @@ from trial import Trial, scenario
 
 LEASE_S = 4
 STATE_MB = 24
+DATA_MB = 300
 ENTRIES = 1300      # more than the log keeps between two snapshots
 CLERKS = 8          # who send them at the same time
 
@@ -38,13 +39,14 @@ def runtime_emptied(trial):
 
 
 class SmallDisks:
-    """Gives the state directory of each node a small file system of its own."""
+    """Gives a directory of each node a small file system of its own."""
 
-    def __init__(self, nodes, owner):
+    def __init__(self, nodes, owner, name="state", size_mb=STATE_MB):
         self.paths = []
         for node in nodes:
-            path = node.host.path("state")
-            run(["mount", "-t", "tmpfs", "-o", f"size={STATE_MB}m,mode=700", "raftmgr-live", path])
+            path = node.host.path(name)
+            os.makedirs(path, exist_ok=True)
+            run(["mount", "-t", "tmpfs", "-o", f"size={size_mb}m,mode=700", "raftmgr-live", path])
             os.chown(path, *owner)
             self.paths.append(path)
 
@@ -152,3 +154,68 @@ def state_read_only(trial):
     if node.daemon.pid != pid or not node.daemon_runs():
         raise Failure(f"{node.name}'s daemon should be the process that it was")
     trial.no_failover()
+
+
+@scenario(durability=(), root=True)
+def data_disk_full(stage, note):
+    """no room in the primary's data directory: it panics, another takes over; with room again it comes back by itself"""
+    cluster = Cluster(stage.new_place(), stage.build, data=2, witnesses=1, debug=stage.debug)
+    disks = SmallDisks(cluster.nodes[:1], cluster.place.owner, "data", DATA_MB)
+    trial = None
+    try:
+        cluster.found()
+        trial = Trial(cluster, "quorum", note)
+        node = trial.primary
+        filler = os.path.join(node.data, "filler")
+        trial.fault(now_us())
+        fill(filler)
+        trial.failover()
+        fill(filler)  # what the crash has set free
+        trial.silence(2 * LEASE_S)
+        trial.writes_again()
+        os.unlink(filler)
+        trial.finish()
+    finally:
+        if trial:
+            trial.stop()
+        for node in cluster.nodes:
+            node.host.kill()
+        disks.close()
+
+
+@scenario(durability=(), root=True)
+def log_and_runtime_full(stage, note):
+    """no room for the log files and in the runtime directories: nobody notices, and a daemon can be restarted"""
+    cluster = Cluster(stage.new_place(), stage.build, data=2, witnesses=1, debug=stage.debug)
+    owner = cluster.place.owner
+    disks = [SmallDisks(cluster.nodes, owner, "run", 1), SmallDisks(cluster.nodes, owner, "events", 1)]
+    trial = None
+    try:
+        for node in cluster.nodes:
+            node.settings = {"log_file": node.host.path("events", "raftmgrd.log")}
+        cluster.found()
+        trial = Trial(cluster, "quorum", note)
+        trial.fault(now_us())
+        for node in cluster.nodes:
+            fill(node.host.path("run", "filler"))
+            fill(node.host.path("events", "filler"))
+        trial.primary.stop_daemon()
+        trial.primary.start_daemon()
+        cluster.wait_control(trial.primary)
+        trial.silence(2 * LEASE_S)
+        trial.outage_below(LEASE_S * 1_000_000 // 2)
+        trial.no_failover()
+        to = trial.standbys[0]
+        to.rmctl("propose-switchover", "--to", to.name, timeout_s=60)
+        trial.writes_again()
+        for node in cluster.nodes:
+            os.unlink(node.host.path("run", "filler"))
+            os.unlink(node.host.path("events", "filler"))
+        trial.finish()
+    finally:
+        if trial:
+            trial.stop()
+        for node in cluster.nodes:
+            node.host.kill()
+        for disk in disks:
+            disk.close()
