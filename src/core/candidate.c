@@ -51,7 +51,9 @@ static enum verdict reporter(const struct cluster *cluster, const struct member 
         heard->age_us > (int64_t)cluster->policy.failure_timeout_ms * 1000 ||
         !token_is(report->fence.token, fence_token))
         return VERDICT_SILENT;
-    if (!report->fence.data)
+    if (report->system_identifier != 0 && report->system_identifier != cluster->system_identifier)
+        return VERDICT_SYSTEM;
+    if (!report->fence.data || report->system_identifier == 0)
         return VERDICT_NO_DATA;
     if (member->directory.no == 0 || !directory_is(report->fence.directory, member->directory))
         return VERDICT_DIRECTORY;
@@ -309,6 +311,7 @@ const char *verdict_text(enum verdict verdict)
         [VERDICT_DIRECTORY] = "its data directory is not the one the cluster knows",
         [VERDICT_LAG_LIMIT] = "is further behind than maximum_lag_on_failover",
         [VERDICT_REPLACED] = "is the primary being replaced",
+        [VERDICT_SYSTEM] = "its data directory belongs to another PostgreSQL system",
         [VERDICT_WRITTEN_OFF] = "its data directory was written off",
     };
 

@@ -30,6 +30,7 @@ enum verdict {
     VERDICT_DIRECTORY,   /* reported for another data directory than the log names */
     VERDICT_LAG_LIMIT,   /* async: further behind than maximum_lag_on_failover */
     VERDICT_REPLACED,    /* the primary that is being replaced ranks only while the standbys do not meet the demands */
+    VERDICT_SYSTEM,      /* its data directory belongs to another PostgreSQL system */
     VERDICT_WRITTEN_OFF, /* an operator wrote its data directory off */
 };
 

@@ -173,6 +173,8 @@ void lead_decide(const struct cluster *cluster, const struct lead_view *view, in
 
 /* The primary has applied the last change of the voters and renewed its lease by it: the next may come (R11). */
 bool lead_voters_settled(const struct cluster *cluster, const struct lead_view *view);
+/* What was looked at is another PostgreSQL system's: none of its WAL is this cluster's. */
+bool node_other_system(const struct cluster *cluster, const struct pg_seen *pg);
 /* A number that changes with the set of slots that this node should have. */
 uint64_t node_slots(const struct cluster *cluster, int32_t node_id);
 /* This server's WAL is of a timeline that the applied state has not reserved (R26). */

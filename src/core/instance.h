@@ -121,6 +121,7 @@ struct pg_action {
     uint32_t slot_count;
     char slots[MEMBERS_MAX][NAME_SIZE];
     struct connection_id stray; /* SLOTS: a walsender to be ended; pid 0: none */
+    bool strange;               /* CLONE: what lies there is another system's: none of its settings files are kept */
     bool once; /* CLONE: refused (ERR_REJOIN) while what another one under this token set aside is still there */
 };
 

@@ -32,6 +32,11 @@ struct command *node_propose(struct node_turn *turn, enum command_kind kind)
     return command;
 }
 
+void node_because_no_data(struct node_turn *turn)
+{
+    node_because(turn, turn->other_system ? WHY_OTHER_SYSTEM : WHY_NO_DATA, NULL);
+}
+
 void node_kill(struct node_turn *turn, enum why why)
 {
     turn->plan->guard = WISH_PRIMARY;
@@ -96,6 +101,12 @@ bool node_lags(const struct cluster *cluster, const struct pg_seen *pg)
     return pg->timeline.no > cluster->timeline_max.no;
 }
 
+bool node_other_system(const struct cluster *cluster, const struct pg_seen *pg)
+{
+    return cluster->cluster_id != 0 && pg->system_identifier != 0 &&
+           pg->system_identifier != cluster->system_identifier;
+}
+
 uint64_t node_slots(const struct cluster *cluster, int32_t node_id)
 {
     uint64_t mix = 14695981039346656037u;
@@ -158,6 +169,49 @@ static void decide_role(struct node_turn *turn)
         node_primary(turn);
     else
         node_standby(turn);
+}
+
+/* Another system's server in this data directory: it serves nobody of this cluster, and what it would write is lost. */
+static void stop_other_system(struct node_turn *turn)
+{
+    turn->plan->trouble = turn->cluster->primary.node_id == turn->view->node_id ? TROUBLE_STOPPED : TROUBLE_NONE;
+    if (turn->view->pg.state != PG_STANDBY) {
+        node_kill(turn, WHY_OTHER_SYSTEM);
+        return;
+    }
+    node_want(turn, ACT_STOP, STOP_TIMEOUT_US, NULL)->stop_fast_us = 10000000;
+    node_because(turn, WHY_OTHER_SYSTEM, "its server stops");
+}
+
+static void decide_server(struct node_turn *turn)
+{
+    announce_directory(turn);
+    if (node_lags(turn->cluster, &turn->view->pg) && turn->view->pg.state != PG_ABSENT)
+        node_propose(turn, COMMAND_RESERVE)->timeline = turn->view->pg.timeline;
+    decide_role(turn);
+}
+
+/*
+ * A file system that is not mounted, another cluster's volume, a fresh initdb: the member has no data, whatever lies
+ * there. It gets no identity, is not started, compared or reported; only a clone, where it is allowed, takes its place.
+ */
+static void decide_other_system(struct node_turn *turn)
+{
+    const struct node_view *seen = turn->view;
+    struct node_view without = *seen;
+
+    if (node_pg_runs(&seen->pg)) {
+        stop_other_system(turn);
+        return;
+    }
+    without.directory = (struct directory_id){ 0 };
+    without.pg = (struct pg_seen){ .state = seen->pg.state == PG_UNKNOWN ? PG_UNKNOWN : PG_ABSENT };
+    without.pg.at_us = seen->pg.at_us;
+    without.pg.programs_major = seen->pg.programs_major;
+    turn->other_system = true;
+    turn->view = &without;
+    decide_server(turn);
+    turn->view = seen;
 }
 
 static bool urgent(enum act_kind kind)
@@ -233,11 +287,10 @@ static void decide(struct node_turn *turn)
         node_because(turn, WHY_HELLO, NULL);
     } else if (view->kind == NODE_WITNESS) {
         node_because(turn, WHY_WITNESS, NULL);
+    } else if (node_other_system(turn->cluster, &view->pg)) {
+        decide_other_system(turn);
     } else {
-        announce_directory(turn);
-        if (node_lags(turn->cluster, &view->pg) && view->pg.state != PG_ABSENT)
-            node_propose(turn, COMMAND_RESERVE)->timeline = view->pg.timeline;
-        decide_role(turn);
+        decide_server(turn);
     }
 }
 

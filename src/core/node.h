@@ -18,6 +18,7 @@ struct node_turn {
     const struct member *self;
     int64_t now_us;
     struct node_plan *plan;
+    bool other_system; /* a directory of another PostgreSQL system lies where the data should: the view has none */
 };
 
 /* Names the reason; detail (may be NULL) for people. */
@@ -26,6 +27,8 @@ void node_because(struct node_turn *turn, enum why why, const char *detail);
 struct pg_action *node_want(struct node_turn *turn, enum act_kind kind, int64_t timeout_us, const struct pg_conf *conf);
 /* A proposal of this node. */
 struct command *node_propose(struct node_turn *turn, enum command_kind kind);
+/* There is no data, or none of this cluster's: names the reason. */
+void node_because_no_data(struct node_turn *turn);
 /* The guard stops PostgreSQL from now on, and so does the daemon. */
 void node_kill(struct node_turn *turn, enum why why);
 /* Settings of a server without upstream, under the current token. */

@@ -38,7 +38,7 @@ static void reveal_end(struct node_turn *turn)
 
     node_conf_detached(turn, &conf);
     if (pg->state == PG_ABSENT) {
-        node_because(turn, WHY_NO_DATA, NULL);
+        node_because_no_data(turn);
     } else if (pg->state == PG_STOPPED) {
         (void)node_want(turn, ACT_START_STANDBY, REPLAY_TIMEOUT_US, &conf);
         node_because(turn, WHY_FENCED_DETACH, "starts without an upstream");
@@ -49,7 +49,8 @@ static void reveal_end(struct node_turn *turn)
     } else if (!node_detached(turn)) {
         (void)node_want(turn, ACT_DETACH, START_TIMEOUT_US, &conf);
         node_because(turn, WHY_FENCED_DETACH, NULL);
-    } else if (pg->state == PG_STANDBY && pg->end_final && turn->view->directory.no != 0) {
+    } else if (pg->state == PG_STANDBY && pg->end_final && pg->system_identifier != 0 &&
+               turn->view->directory.no != 0) {
         report_data(turn);
         node_because(turn, WHY_FENCED_REPORTED, NULL);
     } else {

@@ -121,7 +121,7 @@ void node_elected(struct node_turn *turn)
         break;
     case PG_ABSENT:
         turn->plan->trouble = TROUBLE_FAILED;
-        node_because(turn, WHY_NO_DATA, NULL);
+        node_because_no_data(turn);
         break;
     case PG_STARTING:
     case PG_UNKNOWN:
@@ -302,7 +302,7 @@ void node_primary(struct node_turn *turn)
         break;
     case PG_ABSENT:
         turn->plan->trouble = TROUBLE_STOPPED;
-        node_because(turn, WHY_NO_DATA, NULL);
+        node_because_no_data(turn);
         break;
     case PG_STARTING:
     case PG_UNKNOWN:

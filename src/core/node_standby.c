@@ -109,6 +109,16 @@ static void rework(struct node_turn *turn, enum act_kind kind, enum why why)
     node_because(turn, why, NULL);
 }
 
+static void clone_absent(struct node_turn *turn)
+{
+    rework(turn, ACT_CLONE, WHY_STANDBY_CLONE);
+    turn->plan->action.strange = turn->other_system;
+    if (turn->plan->why == WHY_STANDBY_CLONE)
+        node_because(turn, WHY_STANDBY_CLONE,
+                     turn->other_system ? "another PostgreSQL system's data lies there: sets it aside and clones"
+                                        : "there is no data: clones");
+}
+
 static void diverged(struct node_turn *turn)
 {
     const struct node_view *view = turn->view;
@@ -278,9 +288,9 @@ void node_standby(struct node_turn *turn)
     switch (view->pg.state) {
     case PG_ABSENT:
         if (view->rejoin == REJOIN_CLONE)
-            rework(turn, ACT_CLONE, WHY_STANDBY_CLONE);
+            clone_absent(turn);
         else
-            node_because(turn, WHY_NO_DATA, NULL);
+            node_because_no_data(turn);
         break;
     case PG_STOPPED:
         start(turn);

@@ -477,7 +477,8 @@ void manager_seen(struct manager *manager, const struct pg_seen *seen, int64_t n
     else if (!runs || anew)
         node->pg_started_standby = false;
     node->pg = *seen;
-    bool primary = seen->state == PG_PRIMARY && cluster_is_primary(&manager->cluster, node->node_id);
+    bool primary = seen->state == PG_PRIMARY && cluster_is_primary(&manager->cluster, node->node_id) &&
+                   !node_other_system(&manager->cluster, seen);
     if (!primary)
         node->primary_since_us = 0;
     else if (node->primary_since_us == 0)

@@ -192,12 +192,16 @@ static void report_postgres(struct manager *manager, struct report *report, int6
     const struct pg_seen *pg = &manager->node.pg;
     const struct cluster *cluster = &manager->cluster;
 
+    report->system_identifier = pg->system_identifier;
+    if (node_other_system(cluster, pg)) {
+        report->pg_state = PG_ABSENT;
+        return;
+    }
     report->pg_state = pg->state;
     report->pg_answering = pg->answering;
     report->pg_clean = pg->clean;
     report->pg_was_primary = pg->was_primary;
     report->directory = manager->node.directory;
-    report->system_identifier = pg->system_identifier;
     report->version_number = pg->version_number;
     report->timeline = pg->timeline;
     report->history = pg->history;
@@ -214,11 +218,35 @@ static void report_postgres(struct manager *manager, struct report *report, int6
     manager_report_walsenders(manager, report, now_us);
 }
 
+/* What a person should mend; a failed action first. */
+static void report_problem(const struct manager *manager, struct report *report)
+{
+    const struct node_view *node = &manager->node;
+    const char *failed = manager->problem[0] ? manager->problem : node->pg.problem;
+    /* With data checksums a rewind needs no wal_log_hints: that it waits for a restart troubles nobody. */
+    bool waits =
+        node->pg.pending_restart[0] && !(node->pg.can_rewind && strcmp(node->pg.pending_restart, "wal_log_hints") == 0);
+
+    if (failed[0])
+        (void)text_copy(report->problem, sizeof report->problem, failed);
+    else if (node->stray_again)
+        (void)snprintf(report->problem, sizeof report->problem,
+                       "process %" PRId32 " streams under a member's name and not through its slot: it is ended",
+                       node->stray.pid);
+    else if (node_other_system(&manager->cluster, &node->pg))
+        (void)snprintf(report->problem, sizeof report->problem,
+                       "its data directory belongs to another PostgreSQL system (%" PRIu64 ", here %" PRIu64
+                       "): it is not used",
+                       node->pg.system_identifier, manager->cluster.system_identifier);
+    else if (waits)
+        (void)snprintf(report->problem, sizeof report->problem, "needs a restart of PostgreSQL: %.200s",
+                       node->pg.pending_restart);
+}
+
 void manager_build_report(struct manager *manager, int64_t now_us)
 {
     const struct node_view *node = &manager->node;
     struct report *report = &manager->report;
-    const char *problem = manager->problem[0] ? manager->problem : node->pg.problem;
 
     memset(report, 0, sizeof *report);
     report->node_id = node->node_id;
@@ -250,16 +278,7 @@ void manager_build_report(struct manager *manager, int64_t now_us)
     report->acting = node->acting;
     (void)text_copy(report->waiting, sizeof report->waiting,
                     manager->node_plan.waiting[0] ? manager->node_plan.waiting : why_text(manager->node_plan.why));
-    (void)text_copy(report->problem, sizeof report->problem, problem);
-    if (!problem[0] && node->stray_again)
-        (void)snprintf(report->problem, sizeof report->problem,
-                       "process %" PRId32 " streams under a member's name and not through its slot: it is ended",
-                       node->stray.pid);
-    /* With data checksums a rewind needs no wal_log_hints: that it waits for a restart troubles nobody. */
-    else if (!problem[0] && node->pg.pending_restart[0] &&
-             !(node->pg.can_rewind && strcmp(node->pg.pending_restart, "wal_log_hints") == 0))
-        (void)snprintf(report->problem, sizeof report->problem, "needs a restart of PostgreSQL: %.200s",
-                       node->pg.pending_restart);
+    report_problem(manager, report);
 }
 
 /* The parts of a report whose change somebody may be waiting for. */

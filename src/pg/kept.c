@@ -18,7 +18,7 @@ int kept_save(struct pg *pg, const char *what, struct token *ret_token, struct e
     if (place_unfinished(&pg->config, marked, ret_token))
         return 0;
     path_of(pg, token, path);
-    if (programs_major(pg->config.data_directory) > 0) {
+    if (!pg->act.what.strange && programs_major(pg->config.data_directory) > 0) {
         int failed = place_copy_confs(pg->config.data_directory, path, err);
         if (failed)
             return failed;

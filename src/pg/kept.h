@@ -11,7 +11,7 @@
 #include "pg/adapter.h"
 
 /* Saves the files and makes the mark. *ret_token is the token whose copies count: that of a mark that was there, or the
- * action's. Where there is no data directory nothing is saved. */
+ * action's. Where there is no data directory, or another system's, nothing is saved. */
 int kept_save(struct pg *pg, const char *what, struct token *ret_token, struct err *err);
 
 /* Puts the copies of this token back, where there are some. */

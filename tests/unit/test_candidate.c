@@ -52,6 +52,7 @@ static void reports(struct bench *bench, int32_t node_id, struct lsn end)
         .hello = true,
         .token = bench->cluster.token,
         .directory = member->directory,
+        .system_identifier = AGREED_SYSTEM,
         .fence = {
             .token = bench->cluster.token,
             .data = true,
@@ -248,6 +249,16 @@ static void of_no_directory(struct bench *bench)
 {
     report_of(bench, B)->fence.directory.no = 0;
 }
+static void of_another_system(struct bench *bench)
+{
+    /* Another cluster's volume, or a fresh initdb: on the same timeline, and further than anybody. */
+    report_of(bench, B)->system_identifier++;
+    report_of(bench, B)->fence.end.at *= 2;
+}
+static void of_no_known_system(struct bench *bench)
+{
+    report_of(bench, B)->system_identifier = 0;
+}
 static void lagging(struct bench *bench)
 {
     report_of(bench, B)->lagging = true;
@@ -294,6 +305,8 @@ static void only_fitting_reports_count(void)
         { "of no directory", VERDICT_DIRECTORY, of_no_directory },
         { "of a directory that the log does not know", VERDICT_DIRECTORY, of_no_known_directory },
         { "of a directory that was written off", VERDICT_WRITTEN_OFF, written_off },
+        { "of another PostgreSQL system", VERDICT_SYSTEM, of_another_system },
+        { "of a system that was not read", VERDICT_NO_DATA, of_no_known_system },
         { "lagging (R26)", VERDICT_LAGGING, lagging },
         { "of an unknown timeline (R26)", VERDICT_LAGGING, of_an_unknown_timeline },
         { "of a timeline made by hand (R36)", VERDICT_FOREIGN, of_a_foreign_timeline },

@@ -165,6 +165,7 @@ static struct report *report(struct bench *bench, int32_t node_id)
         .pg_state = member->kind == NODE_WITNESS ? PG_UNKNOWN : PG_STANDBY,
         .pg_answering = true,
         .directory = member->directory,
+        .system_identifier = AGREED_SYSTEM,
         .timeline = bench->cluster.primary.from_timeline,
         .end = { HELD },
         .following = true,

@@ -170,7 +170,11 @@ static void choose_view(uint64_t choices, const struct cluster *cluster, int32_t
         .start_no = self->start_no,
         .hello = true,
         .rejoin = REJOIN_CLONE,
-        .pg = { .state = (enum pg_state)choose(&choices, 7), .at_us = NOW, .answering = true, .answered_at_us = NOW },
+        .pg = { .state = (enum pg_state)choose(&choices, 7),
+                .at_us = NOW,
+                .answering = true,
+                .answered_at_us = NOW,
+                .system_identifier = AGREED_SYSTEM },
         .primary_since_us = NOW - 100 * SECOND,
         .checkpointed_under = cluster->token,
         .slots_at_us = NOW,
@@ -570,6 +574,56 @@ static void a_stray_is_ended(void)
     CU_ASSERT(plan.action.stray.pid == 7 && plan.action.stray.started_us == 8);
 }
 
+/* All that may be done with a server and a directory of another system. */
+static bool keeps_off(const struct case_of *c)
+{
+    const struct pg_action *action = &c->plan->action;
+    const struct pg_seen *pg = &c->view->pg;
+
+    if (action->kind == ACT_CLONE)
+        return action->strange && c->view->rejoin == REJOIN_CLONE &&
+               (pg->state == PG_STOPPED || pg->state == PG_ABSENT);
+    return action->kind == ACT_NONE || action->kind == ACT_KILL || action->kind == ACT_STOP;
+}
+
+/* A file system that is not mounted, another cluster's volume, a fresh initdb: the member has no data, and no harm is
+ * done to what lies there. */
+static void another_systems_data_is_none(void)
+{
+    static struct cluster cluster;
+    static struct node_view view;
+    static struct node_plan plan;
+    unsigned clones = 0, named = 0;
+
+    for (size_t state = 0; state < ARRAY_LEN(states); state++) {
+        states[state](&cluster);
+        struct report primary = { .node_id = cluster.primary.node_id,
+                                  .token = cluster.token,
+                                  .pg_state = PG_PRIMARY,
+                                  .timeline = cluster.primary.timeline };
+        for (int32_t node = A; node <= C; node++) {
+            for (uint64_t choices = 0; choices < VIEWS; choices += 3) {
+                choose_view(choices, &cluster, node, &view);
+                view.pg.system_identifier++;
+                view.rejoin = choices % 2 ? REJOIN_CLONE : REJOIN_REWIND;
+                view.primary = &primary;
+                node_decide(&cluster, &view, NOW, &plan);
+                struct case_of c = {
+                    .cluster = &cluster, .view = &view, .plan = &plan, .primary = cluster_is_primary(&cluster, node)
+                };
+                bool runs = view.pg.state != PG_UNKNOWN && view.pg.state != PG_ABSENT && view.pg.state != PG_STOPPED;
+                CU_ASSERT_FATAL(keeps_off(&c) && (!runs || stops(&c)));
+                CU_ASSERT_FATAL(!plan.fence.data && !plan.new_identity && (!plan.lease || (c.primary && !runs)));
+                CU_ASSERT_FATAL(!proposes(&c, COMMAND_DIRECTORY) && !proposes(&c, COMMAND_RESERVE) &&
+                                !proposes(&c, COMMAND_PROMOTED));
+                clones += plan.action.kind == ACT_CLONE;
+                named += plan.why == WHY_OTHER_SYSTEM;
+            }
+        }
+    }
+    CU_ASSERT(clones > 0 && named > 0);
+}
+
 static const struct unit_test tests[] = {
     { "no plan of a member makes a second writer", no_plan_makes_a_second_writer },
     { "that walk reaches the plans that matter", the_walk_reaches_what_matters },
@@ -577,5 +631,6 @@ static const struct unit_test tests[] = {
     { "a running guard vouches for a restarted daemon", a_running_guard_vouches_for_a_restarted_daemon },
     { "the holder gives up before its guard strikes", the_holder_gives_up_before_the_guard_strikes },
     { "a stray is ended", a_stray_is_ended },
+    { "another system's data is none", another_systems_data_is_none },
 };
 const struct unit_suite suite_decide_node = UNIT_SUITE("decide_node", tests);

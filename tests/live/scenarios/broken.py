@@ -1,4 +1,4 @@
-"""Servers that cannot be started: each has a way out, and what is set aside stays."""
+"""Servers that cannot be started, or may not: each has a way out, and what is set aside stays."""
 
 import glob
 import os
@@ -76,4 +76,48 @@ def standby_unstartable(trial):
     if glob.glob(node.data + ".old-*") != [f"{node.data}.old-{token}"]:
         raise Failure(f"the old data directory should be kept once: {glob.glob(node.data + '.old-*')}")
     trial.note("cloned with rejoin=clone")
+    trial.no_failover()
+
+
+def other_system(node):
+    """Puts a fresh database of another system where the node's data was; returns its system identifier."""
+    os.rename(node.data, node.data + ".mounted")
+    node.host.run([os.path.join(node.cluster.pg, "initdb"), "-D", node.data, "-k", "-U", "postgres"], timeout_s=60)
+    return control_value(node, "Database system identifier")
+
+
+@scenario(fresh=True)
+def other_systems_data(trial):
+    """another system's database lies where a standby's data was: not started nor used, named; rejoin=clone sets it aside"""
+    node = trial.standbys[0]
+    token = trial.primary_token()
+    trial.fault(node.host.kill())
+    system = other_system(node)
+    node.boot()
+
+    def says():
+        return "another PostgreSQL system" in node.rmctl("status", check=False).stdout and system in str(
+            member(trial.cluster.nodes[-1], node.name))
+    wait_for(f"the cluster to say what lies in {node.name}'s data directory", says, SAY_S)
+    trial.writes_again()
+    if node.postgres_pids() or glob.glob(node.data + ".old-*") or os.path.exists(os.path.join(node.data, "raftmgr.id")):
+        raise Failure("the other system's data was used or moved")
+    # Somebody starts it: it must not stay, least of all as a primary.
+    node.host.run([os.path.join(node.cluster.pg, "pg_ctl"), "-D", node.data, "-o",
+                   f"-k {node.host.path('sockets')} -h ''", "-l", node.host.path("log", "other.log"), "start"],
+                  check=False)
+    trial.all_silent(node)
+    if control_value(node, "Database system identifier") != system:
+        raise Failure("the other system's data was written over")
+    trial.writes_again()
+    trial.note("named and left alone with rejoin=rewind")
+
+    node.stop_daemon()
+    node.configure(rejoin="clone")
+    node.start_daemon()
+    trial.cluster.wait_settled(SAY_S)
+    aside = glob.glob(node.data + ".old-*")
+    if aside != [f"{node.data}.old-{token}"] or not os.path.exists(os.path.join(aside[0], "PG_VERSION")):
+        raise Failure(f"the other system's data should be kept: {aside}")
+    trial.note("set aside and cloned with rejoin=clone")
     trial.no_failover()
