@@ -433,6 +433,36 @@ static void lead_idle(struct lead_turn *turn)
     lead_because(turn, sign_age_us(turn) > lead_failure_us(turn) / 2 ? WHY_NO_SIGN : WHY_HEALTHY, NULL);
 }
 
+/*
+ * It leads and may decide nothing: it was admitted anew elsewhere, or its start does not get committed. Its heartbeats
+ * would keep everybody else from leading, for ever (G6). Nobody reports to who is no member: where nobody is heard, one
+ * voter after the other is tried.
+ */
+static void give_away(struct lead_turn *turn)
+{
+    const struct cluster *cluster = turn->cluster;
+    const struct lead_view *view = turn->view;
+    bool member = cluster_member_by_raft(cluster, view->raft_id) != NULL;
+    uint64_t next = 0;
+
+    lead_because(turn, member ? WHY_HELLO : WHY_NO_MEMBER_LEADS, NULL);
+    if ((member && turn->now_us - view->leader_since_us <= lead_failure_us(turn)) || view->raft.changing ||
+        turn->now_us - view->transfer_at_us < lead_failure_us(turn))
+        return;
+    uint32_t first = (uint32_t)((uint64_t)turn->now_us / (uint64_t)lead_failure_us(turn) % cluster->member_count);
+    for (uint32_t i = 0; i < cluster->member_count; i++) {
+        uint32_t index = (first + i) % cluster->member_count;
+        const struct member *other = &cluster->members[index];
+        if (!other->voter || other->raft_id == view->raft_id || role_of(turn, other->raft_id) != RAFT_ROLE_VOTER)
+            continue;
+        if (next == 0 || lead_fresh(turn, index))
+            next = other->raft_id;
+        if (lead_fresh(turn, index))
+            break;
+    }
+    turn->plan->transfer_to = next;
+}
+
 /* Its last proposal has neither shown in the state nor had its time. */
 static bool proposal_open(const struct lead_turn *turn)
 {
@@ -456,7 +486,7 @@ void lead_decide(const struct cluster *cluster, const struct lead_view *view, in
         return;
     }
     if (!view->hello) {
-        lead_because(&turn, WHY_HELLO, NULL);
+        give_away(&turn);
         return;
     }
     if (cluster->operation.kind == OPERATION_FAILOVER)

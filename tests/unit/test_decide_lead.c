@@ -481,10 +481,48 @@ static void only_a_leader_that_has_said_hello_proposes(void)
             bench.view.hello = choices % 2;
             bench.view.raft.leader = !(choices % 2);
             lead_decide(&bench.cluster, &bench.view, NOW, &bench.plan);
-            CU_ASSERT_FATAL(bench.plan.command_count == 0 && bench.plan.raft_change == 0 &&
-                            bench.plan.transfer_to == 0);
+            CU_ASSERT_FATAL(bench.plan.command_count == 0 && bench.plan.raft_change == 0);
+            CU_ASSERT_FATAL(bench.view.raft.leader || bench.plan.transfer_to == 0);
         }
     }
+}
+
+/* G6: a leader that may decide nothing keeps everybody else from deciding. It gives the leadership to any other voter. */
+static void a_leader_that_may_not_decide_gives_way(void)
+{
+    static struct bench bench;
+    bool tried[MEMBERS_MAX] = { false };
+
+    active(&bench.cluster);
+    choose_view(0, &bench);
+    const uint64_t own = bench.view.raft_id;
+    bench.view.hello = false;
+    bench.view.leader_since_us = NOW;
+    lead_decide(&bench.cluster, &bench.view, NOW, &bench.plan);
+    CU_ASSERT_EQUAL(bench.plan.transfer_to, 0); /* it has just started */
+    lead_decide(&bench.cluster, &bench.view, NOW + 3 * SECOND, &bench.plan);
+    CU_ASSERT(bench.plan.transfer_to != 0 && bench.plan.transfer_to != own);
+
+    /* Admitted anew from another host: at once, and though nobody reports to it any more. */
+    struct command join = agreed_join(&bench.cluster, W);
+    join.flag = true;
+    CU_ASSERT_FATAL(agreed_apply(&bench.cluster, &join) == APPLY_OK);
+    for (uint32_t i = 0; i < bench.cluster.member_count; i++)
+        bench.view.heard[i].report = NULL;
+    for (int64_t at_us = NOW; at_us < NOW + 20 * SECOND; at_us += SECOND) {
+        lead_decide(&bench.cluster, &bench.view, at_us, &bench.plan);
+        CU_ASSERT_EQUAL(bench.plan.why, WHY_NO_MEMBER_LEADS);
+        CU_ASSERT_FATAL(bench.plan.transfer_to != 0);
+        for (uint32_t i = 0; i < bench.cluster.member_count; i++)
+            tried[i] = tried[i] || bench.plan.transfer_to == bench.cluster.members[i].raft_id;
+        bench.view.transfer_at_us = at_us;
+        lead_decide(&bench.cluster, &bench.view, at_us + SECOND, &bench.plan);
+        CU_ASSERT_EQUAL(bench.plan.transfer_to, 0); /* that one gets its time */
+        bench.view.transfer_at_us = 0;
+    }
+    for (int32_t node = A; node <= C; node++)
+        CU_ASSERT(tried[index_of(&bench, node)]);
+    CU_ASSERT_FALSE(tried[index_of(&bench, W)]);
 }
 
 /* 5.4: a switchover does not weaken what the next commits are promised, forward or back: those who follow do answer. */
@@ -655,6 +693,7 @@ static const struct unit_test tests[] = {
     { "no proposal is early or unfit, and none is late", no_proposal_is_early_or_unfit },
     { "that walk reaches the plans that matter", the_walk_reaches_what_matters },
     { "only a leader that has said HELLO proposes", only_a_leader_that_has_said_hello_proposes },
+    { "a leader that may not decide gives way", a_leader_that_may_not_decide_gives_way },
     { "a switchover keeps the promise, forward and back", a_switchover_keeps_the_promise },
     { "the winner fetches before it is elected", the_winner_fetches_before_it_is_elected },
     { "a fetch ends", a_fetch_ends },
