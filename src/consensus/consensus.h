@@ -106,8 +106,8 @@ void consensus_flush(struct consensus *consensus);
  * Leader: adds the member if it is unknown, then gives it the role, one step after the other. A voter-to-be first
  * catches up. done (may be NULL) is called exactly once, later, within 20 s: with status 0, or a negative code and err;
  * after ERR_TIMEOUT and ERR_UNKNOWN the change may still come about, and what was done before stays. Returned at once,
- * without done: ERR_NOT_LEADER, ERR_CONFIG, ERR_REFUSED (a change or transfer is under way; the group is full; or this
- * id is known under another address: remove it, and let it come back under a new id).
+ * without done: ERR_NOT_LEADER, ERR_CONFIG, ERR_REFUSED (a change or transfer is under way; the group is full; or an
+ * unknown id comes with the address that another was admitted at). A known id keeps the address of its admission.
  */
 int consensus_member(struct consensus *consensus, uint64_t id, const char *address, enum consensus_member_role role,
                      void (*done)(void *ctx, int status, const struct err *err), void *ctx, struct err *err);

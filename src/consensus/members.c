@@ -164,15 +164,12 @@ int consensus_member(struct consensus *consensus, uint64_t id, const char *addre
         return failed;
     if (id == 0 || strlen(address) >= CONSENSUS_ADDRESS_MAX)
         return err_set(err, ERR_CONFIG, "raft member %" PRIu64 " at '%s': wrong id or address", id, address);
-    for (unsigned i = 0; i < members->n; i++) {
-        bool same_id = members->servers[i].id == id;
-        bool same_address = strcmp(members->servers[i].address, address) == 0;
-        if (same_id != same_address)
+    /* A known id keeps the address of its admission, wherever it is dialed now. */
+    for (unsigned i = 0; i < members->n && !find(&consensus->raft, id); i++)
+        if (strcmp(members->servers[i].address, address) == 0)
             return err_set(err, ERR_REFUSED,
-                           "raft member %llu is known at '%s'; remove it first, and let it come back "
-                           "under a new id",
+                           "raft member %llu was admitted at '%s': another cannot be while it is a member",
                            members->servers[i].id, members->servers[i].address);
-    }
     if (!find(&consensus->raft, id) && members->n >= CONSENSUS_MEMBERS_MAX)
         return err_set(err, ERR_REFUSED, "the raft group has %d members already", CONSENSUS_MEMBERS_MAX);
     consensus->change.id = id;

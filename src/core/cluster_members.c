@@ -109,6 +109,10 @@ static enum apply_result join_refused(const struct cluster *cluster, const struc
     if (namesake && namesake->node_id != wanted->node_id)
         return rules_refuse(reason, "node %d has the name '%s' already; case does not tell names apart",
                             namesake->node_id, namesake->name);
+    for (uint32_t i = 0; i < cluster->member_count; i++)
+        if (cluster->members[i].node_id != wanted->node_id && strcmp(cluster->members[i].address, wanted->address) == 0)
+            return rules_refuse(reason, "node %d has the address '%s': set another peer_advertise",
+                                cluster->members[i].node_id, wanted->address);
     if (!same && cluster->member_count >= MEMBERS_MAX)
         return rules_refuse(reason, "the cluster has its %d members", MEMBERS_MAX);
     if (!same || (same->start_no == 0 && !same->voter))

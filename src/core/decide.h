@@ -109,10 +109,17 @@ struct raft_seen {
     uint64_t term;
     bool changing; /* a membership change or transfer is under way */
     uint32_t server_count;
-    struct {
+    struct raft_server_seen {
         uint64_t raft_id;
         enum raft_role role;
     } servers[MEMBERS_MAX];
+};
+
+/* The newest change of the Raft group that was asked for; raft id 0: none. It may have been refused. */
+struct asked_change {
+    uint64_t raft_id;
+    enum raft_role role;
+    int64_t at_us;
 };
 
 /*
@@ -142,9 +149,10 @@ struct lead_view {
     int64_t proposed_at_us;          /* newest decision proposed and not yet seen applied; 0: none */
     uint64_t proposed_version;       /* cluster version at that time */
     int64_t transfer_at_us;          /* last hand-over tried */
-    uint32_t transfers;       /* tried lately, up to TRANSFERS_MAX: who cannot keep leadership is asked less and less */
-    uint64_t policy_version;  /* of the settings in force here, */
-    int64_t policy_since_us;  /* and since when */
+    uint32_t transfers;      /* tried lately, up to TRANSFERS_MAX: who cannot keep leadership is asked less and less */
+    uint64_t policy_version; /* of the settings in force here, */
+    int64_t policy_since_us; /* and since when */
+    struct asked_change asked;
     uint64_t primary_applied; /* newest version that the primary's daemon has applied */
     int64_t behind_since_us;  /* it lacks entries, and has applied none, since; 0: it does not */
     int64_t trouble_since_us; /* the primary reports trouble since; 0: it does not */

@@ -287,42 +287,86 @@ bool lead_voters_settled(const struct cluster *cluster, const struct lead_view *
            report->lease_config == cluster->config_version && cluster->lease_max_ms <= cluster->policy.lease_ttl_ms;
 }
 
-/* Raft's servers follow the members table: learners first, voters when registered; who is no member leaves. */
+/*
+ * What Raft's configuration lacks there: its servers come first, since a node that comes back under a new raft id has
+ * the address of its old one, then the members.
+ */
+static bool raft_lacks(struct lead_turn *turn, uint32_t position)
+{
+    const struct raft_seen *raft = &turn->view->raft;
+
+    if (position < raft->server_count) {
+        uint64_t raft_id = raft->servers[position].raft_id;
+        if (cluster_member_by_raft(turn->cluster, raft_id) || raft_id == turn->view->raft_id)
+            return false;
+        change_raft(turn, NULL, raft_id, RAFT_ROLE_NONE);
+        return true;
+    }
+    uint32_t index = position - raft->server_count;
+    const struct member *member = &turn->cluster->members[index];
+    enum raft_role role = role_of(turn, member->raft_id);
+    bool voter = role == RAFT_ROLE_LEARNER && member->registered && lead_fresh(turn, index) &&
+                 lead_voters_settled(turn->cluster, turn->view);
+    if (!voter && role != RAFT_ROLE_NONE && role != RAFT_ROLE_SPARE)
+        return false;
+    change_raft(turn, member, member->raft_id, voter ? RAFT_ROLE_VOTER : RAFT_ROLE_LEARNER);
+    return true;
+}
+
+static uint32_t position_of(const struct lead_turn *turn, uint64_t raft_id)
+{
+    const struct raft_seen *raft = &turn->view->raft;
+    uint32_t i = 0;
+
+    for (; i < raft->server_count; i++)
+        if (raft->servers[i].raft_id == raft_id && !cluster_member_by_raft(turn->cluster, raft_id))
+            return i;
+    for (i = 0; i < turn->cluster->member_count; i++)
+        if (turn->cluster->members[i].raft_id == raft_id)
+            return raft->server_count + i;
+    return raft->server_count + turn->cluster->member_count - 1;
+}
+
+/*
+ * Raft's servers follow the members table: learners first, voters when registered; who is no member leaves. A change
+ * that Raft refuses, or that fails, neither keeps the leader from its other duties nor comes before everybody else's.
+ */
+static bool keep_raft(struct lead_turn *turn)
+{
+    const struct asked_change *asked = &turn->view->asked;
+    uint32_t count = turn->view->raft.server_count + turn->cluster->member_count;
+    uint32_t first = 0;
+
+    if (asked->raft_id != 0 && role_of(turn, asked->raft_id) != asked->role) {
+        if (turn->now_us - asked->at_us < lead_failure_us(turn))
+            return false;
+        first = position_of(turn, asked->raft_id) + 1;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        if (raft_lacks(turn, (first + i) % count))
+            return true;
+    return false;
+}
+
 static bool keep_members(struct lead_turn *turn)
 {
     const struct cluster *cluster = turn->cluster;
 
     if (turn->view->raft.changing)
         return false;
-    /* First, since a node that comes back under a new raft id has the address of its old one. */
-    for (uint32_t i = 0; i < turn->view->raft.server_count; i++) {
-        uint64_t raft_id = turn->view->raft.servers[i].raft_id;
-        if (!cluster_member_by_raft(cluster, raft_id) && raft_id != turn->view->raft_id) {
-            change_raft(turn, NULL, raft_id, RAFT_ROLE_NONE);
-            return true;
-        }
-    }
+    if (keep_raft(turn))
+        return true;
     for (uint32_t i = 0; i < cluster->member_count; i++) {
         const struct member *member = &cluster->members[i];
-        enum raft_role role = role_of(turn, member->raft_id);
-        if (role == RAFT_ROLE_NONE || role == RAFT_ROLE_SPARE) {
-            change_raft(turn, member, member->raft_id, RAFT_ROLE_LEARNER);
-            return true;
-        }
-        if (role == RAFT_ROLE_LEARNER && member->registered && lead_fresh(turn, i) &&
-            lead_voters_settled(turn->cluster, turn->view)) {
-            change_raft(turn, member, member->raft_id, RAFT_ROLE_VOTER);
-            return true;
-        }
-        if (role == RAFT_ROLE_VOTER && member->registered && !member->voter &&
-            lead_voters_settled(turn->cluster, turn->view)) {
-            struct command *command = lead_propose(turn, COMMAND_VOTER);
-            command->node_id = member->node_id;
-            command->flag = true;
-            command->expect = cluster->config_version;
-            lead_because(turn, WHY_MEMBERSHIP, NULL);
-            return true;
-        }
+        if (role_of(turn, member->raft_id) != RAFT_ROLE_VOTER || !member->registered || member->voter ||
+            !lead_voters_settled(turn->cluster, turn->view))
+            continue;
+        struct command *command = lead_propose(turn, COMMAND_VOTER);
+        command->node_id = member->node_id;
+        command->flag = true;
+        command->expect = cluster->config_version;
+        lead_because(turn, WHY_MEMBERSHIP, NULL);
+        return true;
     }
     return false;
 }

@@ -285,6 +285,27 @@ static bool acceptable(struct daemon *daemon, const struct command *command, cha
     return ok;
 }
 
+/* Raft knows each member by the address of its admission: nobody else can be admitted there while it is one. */
+static bool address_free(const struct daemon *daemon, const struct member *wanted, char *reason)
+{
+    const struct cluster *cluster = &daemon->manager.cluster;
+    struct consensus_status status = { 0 };
+
+    if (daemon->consensus)
+        consensus_status(daemon->consensus, &status);
+    for (unsigned i = 0; i < status.member_count; i++) {
+        const struct member *other = cluster_member_by_raft(cluster, status.members[i].id);
+        if (!other || other->node_id == wanted->node_id || strcmp(status.members[i].address, wanted->address) != 0)
+            continue;
+        (void)snprintf(
+            reason, TEXT_SIZE,
+            "node %d was admitted at '%s', and is known by that in the Raft group: set another peer_advertise",
+            other->node_id, wanted->address);
+        return false;
+    }
+    return true;
+}
+
 /* Where to note that this node id is being admitted; NULL and the reason when it cannot be now. */
 static struct admission *admission_of(struct daemon *daemon, int32_t node_id, uint64_t asker, int64_t now_us,
                                       char *reason)
@@ -322,7 +343,7 @@ static void admit_node(struct daemon *daemon, struct net_reply *reply, struct co
         reply_error(reply, reason);
     } else if (command->flag && !lead_voters_settled(&daemon->manager.cluster, &daemon->manager.lead)) {
         reply_error(reply, "the primary has not renewed its lease by the last change of the voters: try again");
-    } else if (!acceptable(daemon, command, reason)) {
+    } else if (!address_free(daemon, &command->member, reason) || !acceptable(daemon, command, reason)) {
         reply_error(reply, reason);
     } else {
         /* Noted first: nothing forbids that it is applied at once. */

@@ -293,6 +293,7 @@ static void perform_lead(struct manager *manager, int64_t now_us)
     lead->fetch = plan->fetch;
     if (plan->raft_change != 0 && !lead->raft.changing) {
         lead->raft.changing = true;
+        lead->asked = (struct asked_change){ plan->raft_change, plan->raft_role, now_us };
         manager_event(manager, EVENT_RAFT_MEMBER, "raft_id=%" PRIu64 " role=%d", plan->raft_change,
                       (int)plan->raft_role);
         manager->ports.raft_change(manager->ports.ctx, plan->raft_change, plan->raft_address, plan->raft_role);

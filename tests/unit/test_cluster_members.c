@@ -142,6 +142,9 @@ static void joining_twice_is_refused(void)
     join = agreed_join(&cluster, D);
     join.system_identifier++;
     REFUSED(&cluster, join);
+    join = agreed_join(&cluster, D);
+    (void)text_copy(join.member.address, sizeof join.member.address, cluster_member(&cluster, B)->address);
+    REFUSED(&cluster, join);
     join = agreed_join(&cluster, 0);
     REFUSED(&cluster, join);
     join = agreed_join(&cluster, D);
@@ -392,7 +395,7 @@ static const struct unit_test tests[] = {
     { "HELLO changes nobody's standing", hello_changes_no_standing },
     { "no proposal outlives its proposer's restart", proposals_end_with_their_proposers_life },
     { "a newcomer proposes nothing before its HELLO", newcomers_say_hello_first },
-    { "a node id, a name, a system: joining twice is refused", joining_twice_is_refused },
+    { "a node id, a name, a system, an address: joining twice is refused", joining_twice_is_refused },
     { "case does not tell names apart", case_does_not_tell_names_apart },
     { "raft ids are never given out twice", raft_ids_are_never_given_twice },
     { "readmission by force begins from nothing", readmission_begins_from_nothing },

@@ -142,8 +142,14 @@ static void members_come_and_go(void)
     add_member(&members[0], &members[1], CONSENSUS_VOTER);
     CU_ASSERT_EQUAL(status_of(&members[0]).members[1].role, CONSENSUS_VOTER);
     add_member(&members[0], &members[1], CONSENSUS_VOTER); /* already so: fine */
-    CU_ASSERT_EQUAL(consensus_member(members[0].consensus, 2, "other:1", CONSENSUS_VOTER, NULL, NULL, &err),
-                    -ERR_REFUSED);
+    /* A known member may have moved since it was admitted: Raft's configuration keeps where that was. */
+    result = (struct result){ 0 };
+    CU_ASSERT_EQUAL(consensus_member(members[0].consensus, 2, "other:1", CONSENSUS_VOTER, change_done, &result, &err),
+                    0);
+    RUN_UNTIL(result.calls == 1);
+    CU_ASSERT_EQUAL(result.status, 0);
+    CU_ASSERT_STRING_EQUAL(status_of(&members[0]).members[1].address, members[1].address);
+    result = (struct result){ 0 };
     CU_ASSERT_EQUAL(consensus_member(members[0].consensus, 5, members[1].address, CONSENSUS_VOTER, NULL, NULL, &err),
                     -ERR_REFUSED);
     CU_ASSERT_EQUAL(consensus_remove(members[0].consensus, 5, NULL, NULL, &err), -ERR_NOT_FOUND);

@@ -487,7 +487,8 @@ static void only_a_leader_that_has_said_hello_proposes(void)
     }
 }
 
-/* G6: a leader that may decide nothing keeps everybody else from deciding. It gives the leadership to any other voter. */
+/* G6: a leader that may decide nothing keeps everybody else from deciding. It gives the leadership to any other voter.
+ */
 static void a_leader_that_may_not_decide_gives_way(void)
 {
     static struct bench bench;
@@ -687,8 +688,56 @@ static void silence_counts_from_the_settings(void)
     }
 }
 
+/* A change of the Raft group that was asked for, and what became of it. */
+static void ask_raft(struct bench *bench, bool done)
+{
+    struct lead_view *view = &bench->view;
+
+    view->asked = (struct asked_change){ bench->plan.raft_change, bench->plan.raft_role, NOW };
+    if (done)
+        view->raft.servers[view->raft.server_count++] =
+            (struct raft_server_seen){ bench->plan.raft_change, bench->plan.raft_role };
+}
+
+/* G6: D's admission is refused by Raft, at every try. C's synchronous standing and E's admission do not wait for it. */
+static void who_is_refused_keeps_nobody_waiting(void)
+{
+    static struct bench bench;
+    uint64_t raft_ids[2];
+
+    active(&bench.cluster);
+    ACCEPTED(&bench.cluster, agreed_join(&bench.cluster, D));
+    raft_ids[0] = bench.cluster.raft_id_last;
+    ACCEPTED(&bench.cluster, agreed_join(&bench.cluster, E));
+    raft_ids[1] = bench.cluster.raft_id_last;
+    choose_view(0, &bench);
+    bench.view.raft.server_count = 4;
+    bench.view.primary_seen_us = NOW;
+    struct report *primary = report(&bench, A);
+    primary->pg_state = PG_PRIMARY;
+    primary->demand_settled = bench.cluster.demand_version;
+    ACCEPTED(&bench.cluster, agreed_add(&bench.cluster, DEMAND(1, B)));
+    primary->demand_settled = bench.cluster.demand_version;
+    for (int32_t node = B; node <= W; node = node == C ? W : node + 1)
+        (void)report(&bench, node);
+
+    lead_decide(&bench.cluster, &bench.view, NOW, &bench.plan);
+    CU_ASSERT_EQUAL(bench.plan.raft_change, raft_ids[0]);
+    ask_raft(&bench, false);
+    lead_decide(&bench.cluster, &bench.view, NOW + 1, &bench.plan);
+    CU_ASSERT_EQUAL(bench.plan.raft_change, 0);
+    CU_ASSERT_FATAL(bench.plan.command_count == 1);
+    CU_ASSERT(bench.plan.commands[0].kind == COMMAND_END || bench.plan.commands[0].kind == COMMAND_ADD);
+    lead_decide(&bench.cluster, &bench.view, NOW + 2 * SECOND, &bench.plan);
+    CU_ASSERT_EQUAL(bench.plan.raft_change, raft_ids[1]);
+    ask_raft(&bench, true);
+    lead_decide(&bench.cluster, &bench.view, NOW + 1, &bench.plan);
+    CU_ASSERT_EQUAL(bench.plan.raft_change, raft_ids[0]); /* at once, since the last one came about */
+}
+
 static const struct unit_test tests[] = {
     { "silence counts from the settings that say how long it may be", silence_counts_from_the_settings },
+    { "who is refused by Raft keeps nobody waiting", who_is_refused_keeps_nobody_waiting },
     { "leadership goes to a witness that hears the primary, and stays there", leadership_goes_to_a_witness },
     { "no proposal is early or unfit, and none is late", no_proposal_is_early_or_unfit },
     { "that walk reaches the plans that matter", the_walk_reaches_what_matters },
