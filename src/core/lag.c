@@ -1,25 +1,30 @@
 /* lag.c - who told whom how far the primary had come. The argument stands in lag.h. */
 #include "core/lag.h"
 
-/* Nothing can have been written since this look, or it says how much. */
-static bool exact(const struct pg_seen *pg)
+/* It says how much has been written. */
+static bool exact(const struct pg_seen *pg, const struct primary *primary)
 {
-    return pg->state == PG_PRIMARY || (pg->state == PG_STOPPED && pg->was_primary && pg->clean);
+    return pg->timeline.no == primary->timeline.no &&
+           (pg->state == PG_PRIMARY || (pg->state == PG_STOPPED && pg->was_primary && pg->clean));
+}
+
+/* Nothing is being written. */
+static bool idle(const struct pg_seen *pg)
+{
+    return pg->state == PG_STANDBY || pg->state == PG_STOPPED || pg->state == PG_ABSENT;
 }
 
 struct lsn lag_tell(struct lag_holder *holder, const struct cluster *cluster, const struct pg_seen *pg, int64_t now_us)
 {
     const struct primary *primary = &cluster->primary;
-    int64_t patience_us = 2 * (int64_t)cluster->policy.failure_timeout_ms * 1000;
 
     if (!token_is(holder->token, primary->token))
-        *holder = (struct lag_holder){ .token = primary->token };
-    if (exact(pg) && pg->timeline.no == primary->timeline.no) {
+        *holder = (struct lag_holder){ .token = primary->token, .seen_at_us = now_us };
+    if (exact(pg, primary))
         holder->lsn = lsn_max(holder->lsn, pg->end);
+    if ((exact(pg, primary) || idle(pg)) && pg->at_us > holder->seen_at_us)
         holder->seen_at_us = pg->at_us;
-    }
-    bool may_write = pg->state != PG_STOPPED && pg->state != PG_STANDBY && pg->state != PG_ABSENT;
-    if (holder->lsn.at != 0 && may_write && now_us - holder->seen_at_us > patience_us)
+    if (now_us - holder->seen_at_us > 2 * (int64_t)cluster->policy.failure_timeout_ms * 1000)
         return (struct lsn){ LAG_BLIND };
     return holder->lsn;
 }
@@ -60,9 +65,8 @@ bool lag_known(const struct cluster *cluster, const struct report *const heard[M
         if (newer(report->told.incarnation, report->told.round, &newest))
             newest = report->told;
     }
-    if (!cluster_fenced(cluster) || knowing < cluster_majority(cluster) || newest.lsn.at == 0 ||
-        newest.lsn.at == LAG_BLIND)
+    if (!cluster_fenced(cluster) || knowing < cluster_majority(cluster) || newest.lsn.at == LAG_BLIND)
         return false;
     *ret_lsn = newest.lsn;
-    return true;
+    return newest.lsn.at != 0 || cluster->primary.position.at != 0;
 }

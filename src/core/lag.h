@@ -26,8 +26,8 @@ struct lag_holder {
 };
 
 /*
- * What a round that is sent now says of the position. 0: nothing is known, it has not promoted or it died unseen before
- * this life. LAG_BLIND: the server runs and has not been looked at for two failure_timeouts.
+ * What a round that is sent now says of the position. 0: nothing new, it has not promoted or it died before this life.
+ * LAG_BLIND: nothing has been seen of the server for two failure_timeouts.
  */
 struct lsn lag_tell(struct lag_holder *holder, const struct cluster *cluster, const struct pg_seen *pg, int64_t now_us);
 
@@ -41,8 +41,10 @@ void lag_granted(struct lag_word *word, const struct lease_ask *ask);
 
 /*
  * The leader's side, while a fence is in force: the newest word of a majority of the voters, each of which has applied
- * the fence. False where no majority knows, or where what it knows says nothing. heard[] goes by index in
- * cluster->members; NULL: never heard. The age of a report does not matter, since nothing is granted after it.
+ * the fence. False where no majority knows, or where it may have written any amount. *ret_lsn is 0 where it never told
+ * of a position: when it last renewed it had not promoted yet, and had written nothing beyond what it was elected with.
+ * heard[] goes by index in cluster->members; NULL: never heard. The age of a report does not matter, since nothing is
+ * granted after it.
  */
 bool lag_known(const struct cluster *cluster, const struct report *const heard[MEMBERS_MAX], struct lsn *ret_lsn);
 

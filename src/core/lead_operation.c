@@ -200,6 +200,9 @@ static void fenced(struct lead_turn *turn)
     bool lag_rule = lead_async(cluster) && !cluster->operation.words.accepted;
     bool blind = lag_rule && !position_known(turn, &async_lsn);
 
+    /* A winner that had not promoted: what it was elected with is all that it had, and none of that is given up. */
+    if (lag_rule && !blind && async_lsn.at == 0)
+        async_lsn.at = cluster->primary.position.at + cluster->policy.maximum_lag_on_failover_bytes;
     candidate_rank(cluster, turn->view->heard, cluster->token, 0, turn->view->failed_mask, async_lsn, &plan->ranking);
     plan->ranked = true;
     plan->want_primary_data =

@@ -294,15 +294,34 @@ static void promote_by_hand(struct host *host)
         server_promote(host, true);
 }
 
-/* A standby's or a witness's host is replaced: state directory and data are gone. Only where all is well: one copy
- * less. */
-static void wipe(struct host *host)
+/*
+ * What G3 is promised against: a majority of the voters is left, and a holder of every acknowledged commit. With
+ * durability=async a winner that is lost before it promotes is more than the lag rule can know: at rest only.
+ */
+static bool may_be_wiped(struct host *host)
 {
     struct world *world = host->world;
+    struct wal lost;
     char why[128];
+    bool held = !host->data;
 
-    if (world->profile.rejoin != REJOIN_CLONE || world->check.reference.primary.node_id == host->node_id ||
-        !host->joined || !check_at_rest(world, why, sizeof why))
+    for (uint32_t i = 0; i < world->profile.hosts; i++) {
+        const struct host *other = &world->hosts[i];
+        const struct member *member = cluster_member(&world->check.reference, other->node_id);
+        if (!other->joined || !member || !member->registered || !member->voter)
+            return false;
+        held = held || (other != host && other->data && other->server.wal.branch >= 0 &&
+                        wal_holds_all_acked(world, other->server.wal, &lost));
+    }
+    if (world->check.async && !check_at_rest(world, why, sizeof why))
+        return false;
+    return held && world->profile.rejoin == REJOIN_CLONE && world->check.reference.primary.node_id != host->node_id;
+}
+
+/* A standby's or a witness's host is replaced: state directory and data are gone. */
+static void wipe(struct host *host)
+{
+    if (!may_be_wiped(host))
         return;
     power_off(host, 3 * SEC);
     host->server.present = host->server.conf_present = false;

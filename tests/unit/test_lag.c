@@ -109,7 +109,13 @@ static void a_majority_under_the_fence_knows(void)
     CU_ASSERT(lag_known(&cluster, heard, &lsn) && lsn.at == 102);
     for (uint32_t i = 0; i < cluster.member_count; i++)
         reports[i].told = (struct lag_word){ .token = cluster.primary.token, .known = true };
-    CU_ASSERT(!lag_known(&cluster, heard, &lsn)); /* it never told of anything */
+    CU_ASSERT(!lag_known(&cluster, heard, &lsn)); /* it never told of anything, and nobody elected it */
+    ACCEPTED(&cluster, agreed_elect(&cluster, B, DEMAND(1, A, C)));
+    agreed_do_fence(&cluster);
+    all_report(&cluster, reports, heard, 0);
+    for (uint32_t i = 0; i < cluster.member_count; i++)
+        reports[i].told = (struct lag_word){ .token = cluster.primary.token, .known = true };
+    CU_ASSERT(lag_known(&cluster, heard, &lsn) && lsn.at == 0); /* it had not promoted */
 }
 
 static void the_holder_tells_what_it_knows(void)
@@ -119,7 +125,8 @@ static void the_holder_tells_what_it_knows(void)
     struct pg_seen pg = { .state = PG_STANDBY, .timeline = { 2 }, .end = { 500 }, .at_us = SECOND };
 
     agreed_four(&cluster, 1);
-    CU_ASSERT(lag_tell(&holder, &cluster, &pg, SECOND).at == 0); /* not promoted */
+    CU_ASSERT(lag_tell(&holder, &cluster, &pg, SECOND).at == 0);                 /* not promoted */
+    CU_ASSERT(lag_tell(&holder, &cluster, &pg, 5 * SECOND + 1).at == LAG_BLIND); /* it may have promoted unseen */
     pg.state = PG_PRIMARY;
     CU_ASSERT(lag_tell(&holder, &cluster, &pg, SECOND).at == 0); /* on another timeline than the log gave out */
     pg.timeline = cluster.primary.timeline;
@@ -129,6 +136,7 @@ static void the_holder_tells_what_it_knows(void)
     pg.state = PG_STOPPED; /* crashed: the control file's position is a lower bound */
     pg.was_primary = true;
     pg.end.at = 400;
+    pg.at_us = 9 * SECOND;
     CU_ASSERT(lag_tell(&holder, &cluster, &pg, 9 * SECOND).at == 500);
     pg.clean = true;
     pg.end.at = 600;

@@ -1,0 +1,107 @@
+/* test_decide_lag.c - whom the leader elects by the lag rule of durability = async. Design 5.3 step 3. */
+#include "agreed_steps.h"
+#include "core/decide.h"
+
+#define NOW 1000000000LL
+#define LIMIT 500
+
+struct bench {
+    struct cluster cluster;
+    struct report reports[MEMBERS_MAX];
+    struct lead_view view;
+    struct lead_plan plan;
+};
+
+/* B was elected with position 1000, and is fenced; A and C have reported, as far as these positions. */
+static void lost_winner(struct bench *bench, uint64_t a_end, uint64_t c_end)
+{
+    struct cluster *cluster = &bench->cluster;
+
+    memset(bench, 0, sizeof *bench);
+    agreed_four(cluster, 0);
+    cluster->policy.durability = DURABILITY_ASYNC;
+    cluster->policy.maximum_lag_on_failover_bytes = LIMIT;
+    agreed_do_fence(cluster);
+    ACCEPTED(cluster, agreed_elect(cluster, B, (struct demand){ 0 }));
+    agreed_do_fence(cluster);
+    bench->view = (struct lead_view){
+        .node_id = W, .raft_id = cluster_member(cluster, W)->raft_id, .start_no = 1, .hello = true, .leader_since_us = 1
+    };
+    bench->view.raft.leader = true;
+    bench->view.operation_since_us = 1;
+    for (uint32_t i = 0; i < cluster->member_count; i++) {
+        const struct member *member = &cluster->members[i];
+        struct report *report = &bench->reports[i];
+        *report = (struct report){
+            .node_id = member->node_id,
+            .raft_id = member->raft_id,
+            .start_no = member->start_no,
+            .applied = cluster->version,
+            .token = cluster->token,
+            .hello = true,
+            .directory = member->directory,
+            .system_identifier = AGREED_SYSTEM,
+            .told = { .token = cluster->primary.token, .known = true },
+            .fence = { .token = cluster->token, .grants_over = true, .directory = member->directory },
+        };
+        report->fence.data = member->kind == NODE_DATA;
+        report->fence.timeline = cluster->primary.from_timeline;
+        report->fence.end.at = member->node_id == A ? a_end : c_end;
+        if (member->node_id != B)
+            bench->view.heard[i].report = report;
+    }
+}
+
+static int32_t elected(struct bench *bench)
+{
+    lead_decide(&bench->cluster, &bench->view, NOW, &bench->plan);
+    return bench->plan.command_count == 1 && bench->plan.commands[0].kind == COMMAND_ELECT
+               ? bench->plan.commands[0].node_id
+               : 0;
+}
+
+static void told(struct bench *bench, uint64_t lsn)
+{
+    for (uint32_t i = 0; i < bench->cluster.member_count; i++) {
+        bench->reports[i].told.round = 1;
+        bench->reports[i].told.lsn.at = lsn;
+    }
+}
+
+static void within_the_limit_of_what_it_told(void)
+{
+    static struct bench bench;
+
+    lost_winner(&bench, 900, 1000);
+    told(&bench, 1000 + LIMIT);
+    CU_ASSERT(elected(&bench) == C);
+    told(&bench, 1001 + LIMIT);
+    CU_ASSERT(elected(&bench) == 0 && bench.plan.want_primary_data);
+}
+
+/* It had not promoted: who holds what it was elected with loses nothing that was not lost before. */
+static void a_winner_that_never_promoted_is_replaced(void)
+{
+    static struct bench bench;
+
+    lost_winner(&bench, 900, 1000);
+    CU_ASSERT(elected(&bench) == C);
+    lost_winner(&bench, 900, 999); /* once more the limit would be twice the limit */
+    CU_ASSERT(elected(&bench) == 0);
+}
+
+static void too_few_who_know_are_nobody(void)
+{
+    static struct bench bench;
+
+    lost_winner(&bench, 900, 1000);
+    bench.reports[0].told.known = false; /* two of four are left */
+    CU_ASSERT(elected(&bench) == 0 && bench.plan.why == WHY_DEMANDS_UNMET && bench.plan.waiting[0]);
+}
+
+static const struct unit_test tests[] = {
+    { "within the limit of what it told", within_the_limit_of_what_it_told },
+    { "a winner that never promoted is replaced", a_winner_that_never_promoted_is_replaced },
+    { "too few who know are nobody", too_few_who_know_are_nobody },
+};
+const struct unit_suite suite_decide_lag = UNIT_SUITE("decide_lag", tests);
