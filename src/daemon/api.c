@@ -173,6 +173,20 @@ void api_refuse(struct api_client *client, enum err_code code, const char *hint,
     api_fail(client, &err, hint);
 }
 
+/* Whatever is waited for comes through the Raft log: where that cannot be written, it is why. */
+static void note_log_problem(struct api_client *client)
+{
+    struct api_task *task = &client->task;
+    struct consensus_status raft;
+    size_t used = strlen(task->waits);
+
+    if (!client->daemon->consensus)
+        return;
+    consensus_status(client->daemon->consensus, &raft);
+    if (raft.problem[0])
+        (void)snprintf(task->waits + used, sizeof task->waits - used, "; %s", raft.problem);
+}
+
 void api_waits(struct api_client *client, const char *format, ...)
 {
     va_list args;
@@ -180,6 +194,7 @@ void api_waits(struct api_client *client, const char *format, ...)
     va_start(args, format);
     (void)vsnprintf(client->task.waits, sizeof client->task.waits, format, args);
     va_end(args);
+    note_log_problem(client);
 }
 
 /* -- proposing and looking ---------------------------------------------------------------------------------------- */

@@ -178,7 +178,8 @@ static void put_waiting(json_t *status, const struct status_facts *facts, const 
 {
     const char *text = NULL;
 
-    if (facts->down)
+    bool known = strcmp(state, "removed") == 0 || facts->manager->node.hello;
+    if (facts->down || (facts->member && !known && facts->raft_problem[0]))
         text = facts->raft_problem;
     else if (strcmp(state, "unfounded") == 0)
         text = facts->member ? "the founding of the cluster, which is being committed"

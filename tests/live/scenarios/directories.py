@@ -12,6 +12,8 @@ from trial import Trial, scenario
 LEASE_S = 4
 STATE_MB = 24
 DATA_MB = 300
+TINY_MB = 2
+FILLER_BYTES = 1_300_000
 ENTRIES = 1300      # more than the log keeps between two snapshots
 CLERKS = 8          # who send them at the same time
 
@@ -219,3 +221,38 @@ def log_and_runtime_full(stage, note):
             node.host.kill()
         for disk in disks:
             disk.close()
+
+
+@scenario(durability=(), root=True)
+def tiny_state_directory(stage, note):
+    """a witness with too little room for a Raft log: its registration and status name the reason, and it goes on later"""
+    cluster = Cluster(stage.new_place(), stage.build, data=1, witnesses=1, debug=stage.debug)
+    witness = cluster.nodes.pop()
+    disks = SmallDisks([witness], cluster.place.owner, size_mb=TINY_MB)
+    try:
+        cluster.found()
+        witness.configure(join=cluster.nodes)
+        cluster.share_secret_with(witness)
+        filler = witness.host.path("state", "filler")
+        with open(filler, "wb") as file:
+            file.write(b"\0" * FILLER_BYTES)
+        witness.start_daemon()
+        cluster.wait_control(witness)
+        done = witness.rmctl("witness", "register", check=False, timeout_s=90)
+        said = done.stdout + done.stderr
+        if done.returncode == 0 or "KiB free" not in said:
+            raise Failure(f"rmctl does not say that there is no room: {said}")
+        status = witness.status() or {}
+        if "KiB free" not in f"{status.get('waiting_for')} {status.get('problems')}":
+            raise Failure(f"the status does not say that there is no room: {status}")
+        note("said by rmctl and status")
+        os.unlink(filler)
+        run(["mount", "-o", f"remount,size={STATE_MB}m", witness.host.path("state")])
+        cluster.nodes.append(witness)
+        wait_for("the witness to know what is agreed", lambda: witness.status()["node"]["hello_applied"], 60)
+        witness.rmctl("witness", "register", "--force", timeout_s=60)
+        cluster.wait_settled(60)
+    finally:
+        for node in (*cluster.nodes, witness):
+            node.host.kill()
+        disks.close()
