@@ -1,6 +1,8 @@
 /* again.c - the daemon executes itself. See again.h. */
 #include "daemon/again.h"
 
+#include "guard/launch.h"
+
 #include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -50,6 +52,7 @@ void again_execute(char *const *argv, unsigned count)
 
     (void)poll(NULL, 0, (int)again_pause_ms(count));
     (void)snprintf(text, sizeof text, "%u", count + 1);
+    launch_pass_privileges();
     if (setenv(VARIABLE, text, 1) == 0)
         (void)execv("/proc/self/exe", argv);
 }

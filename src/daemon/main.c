@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "daemon/again.h"
 #include "daemon/run.h"
+#include "guard/launch.h"
 
 #include <getopt.h>
 #include <signal.h>
@@ -212,5 +213,6 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "ERROR: %s\n", err.text);
         return err_exit_status(err.code);
     }
+    launch_keep_privileges();
     return run(&daemon, argv);
 }

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "guard/doubt.h"
 #include "guard/process.h"
 
 #define ENTRY_BYTES 8192 /* of /proc, read at a time */
@@ -26,6 +27,16 @@ struct place {
     uint32_t device_major;
     uint32_t device_minor;
     uint64_t inode;
+    uid_t owner; /* while it does not exist: the user that a server of ours would have */
+};
+
+/* What a look at a process says. */
+enum look { LOOK_NO, LOOK_YES, LOOK_DENIED };
+
+/* A directory, and whose. */
+struct where {
+    const struct instance *instance;
+    const struct place *place;
 };
 
 struct pass {
@@ -54,15 +65,21 @@ void instance_release(struct instance *instance)
     *instance = (struct instance){ 0 };
 }
 
-/* A look that does not ask a remote or dead disk: what the kernel has in memory is good enough for an identity. */
+/* A look that does not ask a remote or dead disk: what the kernel has in memory is good enough for an identity. Where
+ * there is nothing, errno says why. */
 static struct place place_at(int fd, const char *path)
 {
     struct statx found;
 
-    if (statx(fd, path, AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO, &found) < 0 || !S_ISDIR(found.stx_mode))
-        return (struct place){ 0 };
+    if (statx(fd, path, AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO | STATX_UID, &found) < 0)
+        return (struct place){ .owner = geteuid() };
+    if (!S_ISDIR(found.stx_mode)) {
+        errno = ENOENT;
+        return (struct place){ .owner = geteuid() };
+    }
     return (struct place){
         .exists = true,
+        .owner = found.stx_uid,
         .device_major = found.stx_dev_major,
         .device_minor = found.stx_dev_minor,
         .inode = found.stx_ino,
@@ -75,17 +92,17 @@ static bool place_is(const struct place *left, const struct place *right)
            left->device_minor == right->device_minor && left->inode == right->inode;
 }
 
-/* Reads the link /proc/PID/<name>; false for zombies, kernel threads, and where we may not look. */
-static bool link_of(const struct instance *instance, pid_t pid, const char *name, char *text, size_t size)
+/* Reads the link /proc/PID/<name>; zombies and kernel threads have none. */
+static enum look link_of(const struct instance *instance, pid_t pid, const char *name, char *text, size_t size)
 {
     char path[NAME_BYTES];
 
     (void)snprintf(path, sizeof path, "%d/%s", (int)pid, name);
     ssize_t length = readlinkat(instance->proc_fd, path, text, size - 1);
     if (length <= 0)
-        return false;
+        return length < 0 && doubt_denied(errno) ? LOOK_DENIED : LOOK_NO;
     text[length] = '\0';
-    return true;
+    return LOOK_YES;
 }
 
 /* Takes " (deleted)", which the kernel appends to names of what was unlinked, off the text; true if it was there. */
@@ -100,38 +117,71 @@ static bool cut_deleted(char *text)
     return true;
 }
 
-static bool is_server(const struct instance *instance, pid_t pid)
+static enum look is_server(const struct instance *instance, pid_t pid)
 {
     char text[PATH_MAX];
 
-    if (!link_of(instance, pid, "exe", text, sizeof text))
-        return false;
+    enum look looked = link_of(instance, pid, "exe", text, sizeof text);
+    if (looked != LOOK_YES)
+        return looked;
     (void)cut_deleted(text);
     const char *slash = strrchr(text, '/');
     const char *base = slash ? slash + 1 : text;
     for (size_t i = 0; i < ARRAY_LEN(servers); i++)
         if (strcmp(base, servers[i]) == 0)
-            return true;
-    return false;
+            return LOOK_YES;
+    return LOOK_NO;
 }
 
-static bool stands_there(const struct instance *instance, const struct place *place, pid_t pid)
+static enum look stands_there(const struct instance *instance, const struct place *place, pid_t pid)
 {
     char path[NAME_BYTES];
     char text[PATH_MAX];
 
     (void)snprintf(path, sizeof path, "%d/cwd", (int)pid);
     struct place cwd = place_at(instance->proc_fd, path);
+    if (!cwd.exists && doubt_denied(errno))
+        return LOOK_DENIED;
     if (place_is(&cwd, place))
-        return true;
+        return LOOK_YES;
     /* A directory that was removed under a running server: its processes still hold the files open. */
-    return link_of(instance, pid, "cwd", text, sizeof text) && cut_deleted(text) &&
-           strcmp(text, instance->data_directory) == 0;
+    enum look looked = link_of(instance, pid, "cwd", text, sizeof text);
+    if (looked != LOOK_YES)
+        return looked;
+    return cut_deleted(text) && strcmp(text, instance->data_directory) == 0 ? LOOK_YES : LOOK_NO;
+}
+
+static bool is_our_directory(const void *context, const char *directory)
+{
+    const struct where *where = context;
+
+    if (strcmp(directory, where->instance->data_directory) == 0)
+        return true;
+    struct place there = place_at(AT_FDCWD, directory);
+    return place_is(&there, where->place);
+}
+
+/* What may not be looked at is not absent (decision 3). */
+static bool belongs_in_doubt(const struct where *where, pid_t pid)
+{
+    pid_t parent = 0;
+
+    enum doubt doubt = doubt_judge(pid, where->place->owner, is_our_directory, where, &parent);
+    if (doubt != DOUBT_PARENT)
+        return doubt == DOUBT_YES;
+    enum look server = is_server(where->instance, parent);
+    enum look there = server == LOOK_YES ? stands_there(where->instance, where->place, parent) : server;
+    if (there != LOOK_DENIED)
+        return there == LOOK_YES;
+    return doubt_judge(parent, where->place->owner, is_our_directory, where, &parent) != DOUBT_NO;
 }
 
 static bool belongs(const struct instance *instance, const struct place *place, pid_t pid)
 {
-    return is_server(instance, pid) && stands_there(instance, place, pid);
+    enum look server = is_server(instance, pid);
+    enum look there = server == LOOK_YES ? stands_there(instance, place, pid) : server;
+
+    return there == LOOK_DENIED ? belongs_in_doubt(&(struct where){ instance, place }, pid) : there == LOOK_YES;
 }
 
 /* True when its parent is not of the instance. In doubt it is a head: a signal too many does no harm. */

@@ -4,8 +4,9 @@
  * A process belongs to the instance when its executable is a PostgreSQL server and its working directory is the data
  * directory (same device and inode, or that path since deleted). That finds orphans of a dead postmaster too, which
  * go on committing (measured: reference/postgres.md), and spares other programs that merely stand in that directory.
- * Zombies do not count. Nothing here allocates, and finding and signalling touch no disk, so that a dead disk cannot
- * hold up the guard; only instance_postmaster_pid reads a file.
+ * Zombies do not count. One that we may not look at is not absent for that: doubt.h. Nothing here allocates, and
+ * finding and signalling touch no disk, so that a dead disk cannot hold up the guard; only instance_postmaster_pid
+ * reads a file.
  *
  * A signal goes through a pidfd that was opened before the process was looked at again, so never to a later process
  * of the same number.

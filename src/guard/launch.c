@@ -5,8 +5,11 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <linux/capability.h>
 
 #include "base/clock.h"
 #include "guard/fds.h"
@@ -29,6 +32,19 @@ static void place_fd(int from, int to)
     (void)dup2(from, to); /* leaves the copy open across exec */
 }
 
+void launch_keep_privileges(void)
+{
+    /* Can only fail on a kernel that has no such set to inherit. */
+    (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+}
+
+void launch_pass_privileges(void)
+{
+    /* Refused for what this process does not have. */
+    for (unsigned long capability = 0; capability <= CAP_LAST_CAP; capability++)
+        (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0);
+}
+
 /* Never returns. */
 static void run_binary(const struct launch *launch)
 {
@@ -48,6 +64,7 @@ static void run_binary(const struct launch *launch)
     place_fd(page, GUARD_FD_PAGE);
     place_fd(lock, GUARD_FD_LOCK);
     place_fd(ready, GUARD_FD_READY);
+    launch_pass_privileges();
     (void)execve(launch->binary, launch->argv, environment);
     const char word[] = { EXEC_FAILED, (char)errno };
     (void)!write(ready, word, sizeof word);

@@ -3,6 +3,8 @@
 
 #include "fake_postgres.h"
 
+#define NOBODY 65534
+
 static void finds_servers_only(void)
 {
     struct fake fake;
@@ -118,6 +120,85 @@ static void tells_heads_from_children(void)
     FAKE_AWAIT(instance_count(&instance, NULL) == 0);
 }
 
+/* A server that may not be looked at: a program that can be executed and not read makes one. */
+static pid_t run_unseen(const struct fake *fake, const char *option, const char *value)
+{
+    int executed[2];
+    int input[2];
+    char nothing;
+
+    if (pipe2(executed, O_CLOEXEC) < 0 || pipe2(input, O_CLOEXEC) < 0)
+        return -1;
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        (void)dup2(input[0], 0);
+        if (chdir(fake->data) == 0)
+            (void)execl(fake->parent, "postgres", "-c", "read word", option, value, (char *)NULL);
+        _exit(127);
+    }
+    (void)close(executed[1]);
+    return read(executed[0], &nothing, 1) == 0 ? pid : -1;
+}
+
+/* As an ordinary user and in a process of its own, for root may look at all. Counts what is not as it must be. */
+static int among_the_unseen(const struct fake *fake, const char *option, const char *value)
+{
+    AUTO(instance) instance = { 0 };
+    char path[32];
+    char link[FAKE_PATH_SIZE];
+    siginfo_t info;
+    int sent = 0;
+    bool ours = !option;
+
+    if (setgid(NOBODY) < 0 || setuid(NOBODY) < 0)
+        return 99;
+    int wrong = instance_open(&instance, fake->data, NULL) != 0;
+    wrong += instance_count(&instance, NULL) != 0;
+    pid_t server = run_unseen(fake, option, value);
+    if (server < 0)
+        return 98;
+    (void)snprintf(path, sizeof path, "/proc/%d/exe", (int)server);
+    wrong += readlink(path, link, sizeof link) >= 0; /* else this proves nothing */
+    wrong += instance_count(&instance, NULL) != ours;
+    wrong += instance_has(&instance, server) != ours;
+    wrong += instance_signal(&instance, INSTANCE_ALL, SIGKILL, &sent, NULL) != ours;
+    wrong += sent != ours;
+    (void)kill(server, SIGKILL);
+    wrong += waitid(P_PID, (id_t)server, &info, WEXITED | WNOWAIT) != 0;
+    wrong += instance_count(&instance, NULL) != 0; /* not waited for yet */
+    return wrong;
+}
+
+static void count_the_unseen(const char *name, const char *option, const char *value)
+{
+    struct fake fake;
+    char path[FAKE_PATH_SIZE];
+    int status = -1;
+
+    fake_init(&fake, name);
+    (void)chmod(unit_path(path, sizeof path, "."), 0711);
+    (void)chmod(unit_path(path, sizeof path, name), 0711);
+    fake_path(path, name, "/shell");
+    (void)chmod(path, 0711);
+    (void)chmod(fake.parent, 0711);
+    CU_ASSERT_EQUAL(chown(fake.data, NOBODY, NOBODY), 0);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(among_the_unseen(&fake, option, value));
+    CU_ASSERT_EQUAL(waitpid(child, &status, 0), child);
+    CU_ASSERT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+/* A server that holds capabilities which we lack must not be taken for none (decision 3). */
+static void counts_what_it_may_not_look_at(void)
+{
+    if (geteuid() != 0)
+        return; /* it takes a second user */
+    count_the_unseen("instance-unseen", NULL, NULL);
+    count_the_unseen("instance-unseen-other", "-D", "/elsewhere");
+}
+
 static void write_postmaster_pid(const struct fake *fake, const char *text)
 {
     char path[FAKE_PATH_SIZE + 16];
@@ -172,6 +253,7 @@ static const struct unit_test tests[] = {
     { "does not count zombies", does_not_count_zombies },
     { "kills all of the instance and nothing else", kills_all_of_it },
     { "tells the postmaster from its children, and orphans from both", tells_heads_from_children },
+    { "counts and kills a server that it may not look at", counts_what_it_may_not_look_at },
     { "believes no stale postmaster.pid", believes_no_stale_postmaster_pid },
     { "knows a process by number and start time", a_process_is_number_and_start },
 };
