@@ -85,6 +85,8 @@ static void resolved(void *ctx, const struct resolved *resolved, const char *rea
     struct dial *dial = conn->establish_state;
 
     dial->lookup = NULL;
+    if (conn->phase == CONN_DOWN) /* ended in this same turn of the loop; its memory goes at the end of it */
+        return;
     if (resolved)
         dial->resolved = *resolved;
     else if (!resolver_known(conn->net->resolver, &dial->address, false, &dial->resolved))

@@ -1,9 +1,12 @@
 /* test_net.c - what nodes that trust each other carry: messages, requests, raft streams. */
 #include "net_nodes.h"
 
+#include <netinet/in.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #define BIG_BYTES 200000
+#define LOOKUP_US 100000 /* of "localhost", amply; a slower one only makes the test see less */
 
 static void peers_exchange_messages(void)
 {
@@ -209,10 +212,38 @@ static void names_are_looked_up(void)
     end_two_nodes(&first, &second);
 }
 
+/* The lookup's answer waits for the loop when the peer is dropped: it finds a connection that has ended and is not
+ * freed yet, and must not begin it again. */
+static void late_answer_revives_nothing(void)
+{
+    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t length = sizeof at;
+    struct node node;
+    char by_name[64];
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    CU_ASSERT_FATAL(bind(listener, (struct sockaddr *)&at, length) == 0 && listen(listener, 1) == 0);
+    CU_ASSERT_EQUAL(getsockname(listener, (struct sockaddr *)&at, &length), 0);
+    loop_start();
+    open_node(&node, 1, "secret");
+    (void)snprintf(by_name, sizeof by_name, "localhost:%u", (unsigned)ntohs(at.sin_port));
+    net_peer_set(node.net, 2, by_name);
+    (void)uv_run(&loop, UV_RUN_NOWAIT);
+    (void)usleep(LOOKUP_US);
+    net_peer_drop(node.net, 2);
+    (void)uv_run(&loop, UV_RUN_NOWAIT);
+    (void)usleep(LOOKUP_US);
+    CU_ASSERT_EQUAL(accept(listener, NULL, NULL), -1); /* nobody came */
+    close_node(&node);
+    loop_end();
+    (void)close(listener);
+}
+
 static const struct unit_test tests[] = {
     { "peers exchange messages of any size in order", peers_exchange_messages },
     { "a peer is dialled again after it went, moved, or we changed", peer_reconnects },
     { "names are looked up", names_are_looked_up },
+    { "a lookup's late answer revives no connection", late_answer_revives_nothing },
     { "a refusal and its reason reach the dialler", refusal_is_told },
     { "requests up to the limit are answered", requests_are_answered },
     { "requests that fail say why, once", requests_fail_in_words },
