@@ -67,22 +67,33 @@ int secret_create(const char *path, struct err *err)
     return file_sync_dir(directory, err);
 }
 
-/* What makes an open file unfit to hold a secret, or 0. */
-static int check_file(int fd, const char *path, struct err *err)
+/* What makes an open file unfit to hold a secret, or 0. closed_to: the bits of its mode that must not be there. */
+static int check_file(int fd, const char *what, const char *path, mode_t closed_to, struct err *err)
 {
     struct stat found;
 
     if (fstat(fd, &found) < 0)
-        return err_set_errno(err, errno, "could not look at secret '%s'", path);
+        return err_set_errno(err, errno, "could not look at %s '%s'", what, path);
     if (!S_ISREG(found.st_mode))
-        return err_set(err, ERR_CONFIG, "secret '%s' is not a regular file", path);
-    if (found.st_mode & 077)
-        return err_set(err, ERR_CONFIG, "secret '%s' is open to others (mode %04o); run: chmod 600 '%s'", path,
+        return err_set(err, ERR_CONFIG, "%s '%s' is not a regular file", what, path);
+    if (found.st_mode & (found.st_uid == 0 ? closed_to : 077))
+        return err_set(err, ERR_CONFIG, "%s '%s' is open to others (mode %04o); run: chmod 600 '%s'", what, path,
                        (unsigned)found.st_mode & 07777, path);
     if (found.st_uid != geteuid() && found.st_uid != 0)
-        return err_set(err, ERR_CONFIG, "secret '%s' belongs to user %u, neither to us (%u) nor to root", path,
+        return err_set(err, ERR_CONFIG, "%s '%s' belongs to user %u, neither to us (%u) nor to root", what, path,
                        (unsigned)found.st_uid, (unsigned)geteuid());
     return 0;
+}
+
+int secret_check_key(const char *path, struct err *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+    if (fd < 0)
+        return err_set_errno(err, errno, "could not open private key '%s'", path);
+    int failed = check_file(fd, "private key", path, 037, err);
+    (void)close(fd);
+    return failed;
 }
 
 /* Cuts blanks off both ends of length bytes; checks what is left and copies it. */
@@ -120,7 +131,7 @@ int secret_read(const char *path, char *ret_text, struct err *err)
             err->code = ERR_CONFIG;
         return -(int)ERR_CONFIG;
     }
-    int failed = check_file(fd, path, err);
+    int failed = check_file(fd, "secret", path, 077, err);
     while (!failed && length < sizeof bytes) {
         ssize_t got = read(fd, bytes + length, sizeof bytes - length);
         if (got < 0 && errno == EINTR)

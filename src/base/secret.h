@@ -19,6 +19,10 @@ int secret_create(const char *path, struct err *err);
  * to group or others, belongs to somebody else than us or root, or is too short, too long or not printable text. */
 int secret_read(const char *path, char *ret_text, struct err *err);
 
+/* The same for a TLS private key's file, but that root's may be readable to its group, as PostgreSQL has it (ssl-cert).
+ * ERR_CONFIG, or ERR_SYSTEM when it cannot be opened. */
+int secret_check_key(const char *path, struct err *err);
+
 /* Overwrites it in a way that no compiler leaves out. */
 void secret_wipe(char *text, size_t size);
 

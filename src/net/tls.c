@@ -9,7 +9,8 @@
 #include <openssl/kdf.h>
 
 #define CIPHER "TLS_AES_256_GCM_SHA384"
-#define IDENTITY "raftmgr" /* the same for all: which secret it is shows in the binder alone */
+#define GROUPS "X25519:P-256" /* the dear ones (ffdhe8192: 0.15 s a greeting) would let strangers hold the loop up */
+#define IDENTITY "raftmgr"    /* the same for all: which secret it is shows in the binder alone */
 
 static const uint8_t cipher_id[2] = { 0x13, 0x02 }; /* RFC 8446, B.4 */
 
@@ -110,7 +111,7 @@ static SSL_CTX *common_ctx(struct tls *tls, const SSL_METHOD *method)
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
     if (SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) && SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) &&
         SSL_CTX_set_num_tickets(ctx, 0) && SSL_CTX_set_ciphersuites(ctx, CIPHER) &&
-        SSL_CTX_set_ex_data(ctx, ctx_slot(), tls))
+        SSL_CTX_set1_groups_list(ctx, GROUPS) && SSL_CTX_set_ex_data(ctx, ctx_slot(), tls))
         return ctx;
     SSL_CTX_free(ctx);
     return NULL;
@@ -136,10 +137,24 @@ static int use_secret(struct tls *tls, const struct net_config *config, struct e
     return 0;
 }
 
+/* A key that is locked by a password is refused: nobody sits at the daemon's terminal. */
+static int no_password(char *text, int size, int writing, void *ctx)
+{
+    (void)text;
+    (void)size;
+    (void)writing;
+    (void)ctx;
+    return 0;
+}
+
 static int use_certificates(SSL_CTX *ctx, const struct net_config *config, struct err *err)
 {
     if (SSL_CTX_use_certificate_chain_file(ctx, config->cert_file) != 1)
         return err_set(err, ERR_CONFIG, "could not use certificate '%s': %s", config->cert_file, library_reason());
+    int failed = secret_check_key(config->key_file, err);
+    if (failed)
+        return failed;
+    SSL_CTX_set_default_passwd_cb(ctx, no_password);
     if (SSL_CTX_use_PrivateKey_file(ctx, config->key_file, SSL_FILETYPE_PEM) != 1)
         return err_set(err, ERR_CONFIG, "could not use private key '%s' with certificate '%s': %s", config->key_file,
                        config->cert_file, library_reason());

@@ -139,6 +139,33 @@ static bool make_certificates(char *directory, size_t size)
     return system(command) == 0;
 }
 
+/* Shakes hands as a member that offers this group alone; true when the handshake came through. */
+static bool group_is_taken(const struct node *node, const char *directory, const char *group)
+{
+    char cert[600], key[600];
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    struct sockaddr_in6 to = { .sin6_family = AF_INET6, .sin6_addr = in6addr_loopback };
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int result = 0;
+
+    (void)snprintf(cert, sizeof cert, "%s/node.crt", directory);
+    (void)snprintf(key, sizeof key, "%s/node.key", directory);
+    CU_ASSERT_EQUAL(SSL_CTX_use_certificate_chain_file(ctx, cert), 1);
+    CU_ASSERT_EQUAL(SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM), 1);
+    CU_ASSERT_EQUAL(SSL_CTX_set1_groups_list(ctx, group), 1);
+    SSL *ssl = SSL_new(ctx);
+    to.sin6_port = htons((uint16_t)atoi(strrchr(node->address, ':') + 1));
+    CU_ASSERT_EQUAL_FATAL(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    (void)fcntl(fd, F_SETFL, O_NONBLOCK);
+    (void)SSL_set_fd(ssl, fd);
+    SSL_set_connect_state(ssl);
+    RUN_UNTIL((result = SSL_do_handshake(ssl)) == 1 || SSL_get_error(ssl, result) != SSL_ERROR_WANT_READ);
+    SSL_free(ssl);
+    SSL_CTX_free(ctx);
+    (void)close(fd);
+    return result == 1;
+}
+
 static void open_with_certificate(struct node *node, uint64_t raft_id, const char *directory, const char *name)
 {
     char cert[600], key[600], ca[600];
@@ -149,6 +176,57 @@ static void open_with_certificate(struct node *node, uint64_t raft_id, const cha
     (void)snprintf(ca, sizeof ca, "%s/ca.crt", directory);
     open_with(node, &config);
     net_identify(node->net, 7, 1, raft_id, 1, node->address);
+}
+
+/* With other groups a stranger's greeting, recorded once and sent again for nothing, costs a tenth of a second. */
+static void costly_groups_are_refused(void)
+{
+    static const char *const costly[] = { "ffdhe8192", "ffdhe2048", "P-521" };
+    struct node node;
+    char directory[512];
+
+    CU_ASSERT_FATAL(make_certificates(directory, sizeof directory));
+    loop_start();
+    open_with_certificate(&node, 1, directory, "node");
+    CU_ASSERT_TRUE(group_is_taken(&node, directory, "X25519"));
+    CU_ASSERT_TRUE(group_is_taken(&node, directory, "P-256"));
+    for (size_t i = 0; i < ARRAY_LEN(costly); i++)
+        CU_ASSERT_FALSE(group_is_taken(&node, directory, costly[i]));
+    close_node(&node);
+    loop_end();
+}
+
+static int open_with_key(const char *directory, const char *name, struct err *err)
+{
+    char cert[600], key[600], ca[600];
+    struct net_callbacks callbacks = { 0 };
+    struct net_config config = { .listen = "[::1]:0", .cert_file = cert, .key_file = key, .ca_file = ca };
+    struct net *net;
+
+    (void)snprintf(cert, sizeof cert, "%s/node.crt", directory);
+    (void)snprintf(key, sizeof key, "%s/%s", directory, name);
+    (void)snprintf(ca, sizeof ca, "%s/ca.crt", directory);
+    return net_open(&net, &loop, &config, &callbacks, err);
+}
+
+/* Who can read the key is a member; and one with a password would have OpenSSL ask at the terminal. */
+static void keys_are_checked(void)
+{
+    char directory[512], command[2048];
+    struct err err = { 0 };
+
+    CU_ASSERT_FATAL(make_certificates(directory, sizeof directory));
+    (void)snprintf(
+        command, sizeof command,
+        "cd '%s' && cp node.key open.key && chmod 644 open.key && "
+        "openssl ec -in node.key -aes128 -passout pass:word -out locked.key 2>/dev/null && chmod 600 locked.key",
+        directory);
+    CU_ASSERT_EQUAL_FATAL(system(command), 0);
+    loop_start();
+    CU_ASSERT_EQUAL(open_with_key(directory, "open.key", &err), -ERR_CONFIG);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "open to others"));
+    CU_ASSERT_EQUAL(open_with_key(directory, "locked.key", &err), -ERR_CONFIG);
+    loop_end();
 }
 
 static void certificates_do_it_too(void)
@@ -253,6 +331,8 @@ static const struct unit_test tests[] = {
     { "a TLS client without the secret gets nowhere", tls_clients_without_the_secret_fail },
     { "strangers get no answer, not a byte", strangers_get_no_answer },
     { "idle strangers do not lock members out", idle_strangers_do_not_lock_members_out },
+    { "groups that cost the loop time are refused", costly_groups_are_refused },
+    { "a private key that others can read, or that has a password, is refused", keys_are_checked },
     { "certificates do it too, and do not mix with secrets", certificates_do_it_too },
 };
 
