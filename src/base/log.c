@@ -5,13 +5,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define LINE_MAX_BYTES 4096
 
 static enum log_level highest = LOG_INFO;
 static int target = STDERR_FILENO;
+static unsigned long lost; /* lines since the target took none */
 
 static const char *const level_names[] = { "error", "warn", "info", "debug" };
 
@@ -35,17 +38,47 @@ int log_set_file(const char *path)
     return 0;
 }
 
+/* A log whose reader has stalled must not hold up a failover: what is not taken at once is not written. A pipe that is
+ * ready takes a line of this length whole (pipe(7), PIPE_BUF). */
+static bool put(const char *line, size_t length)
+{
+    struct pollfd ready = { .fd = target, .events = POLLOUT };
+
+    if (poll(&ready, 1, 0) != 1)
+        return false;
+    ssize_t done = send(target, line, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (done < 0 && errno == ENOTSOCK)
+        done = write(target, line, length);
+    return done >= 0;
+}
+
+/* The line's beginning; returns its length. */
+static size_t put_head(char *line, size_t size, enum log_level level, const char *name)
+{
+    char when[40];
+
+    clock_wall_text(clock_wall_us(), when, sizeof when);
+    return (size_t)snprintf(line, size, "%s %s %s ", when, level_names[level], name);
+}
+
+/* Says what is missing, before the first line that is taken again. */
+static bool tell_lost(void)
+{
+    char line[128];
+
+    size_t used = put_head(line, sizeof line, LOG_WARN, "log.lost");
+    used += (size_t)snprintf(line + used, sizeof line - used, "lines=%lu\n", lost);
+    return put(line, used);
+}
+
 void log_line(enum log_level level, const char *name, const char *format, ...)
 {
     char line[LINE_MAX_BYTES];
-    char when[40];
     va_list args;
 
     if (level > highest)
         return;
-    clock_wall_text(clock_wall_us(), when, sizeof when);
-    int head = snprintf(line, sizeof line - 1, "%s %s %s ", when, level_names[level], name);
-    size_t used = (size_t)head;
+    size_t used = put_head(line, sizeof line - 1, level, name);
     va_start(args, format);
     int body = vsnprintf(line + used, sizeof line - 1 - used, format, args);
     va_end(args);
@@ -53,9 +86,10 @@ void log_line(enum log_level level, const char *name, const char *format, ...)
     if (used > sizeof line - 2)
         used = sizeof line - 2;
     line[used] = '\n';
-    /* A log that cannot be written must not stop a failover. */
-    if (write(target, line, used + 1) < 0)
-        return;
+    if (lost > 0 && tell_lost())
+        lost = 0;
+    if (lost > 0 || !put(line, used + 1))
+        lost++;
 }
 
 const char *log_quoted(char *text, size_t size, const char *value)

@@ -2,7 +2,8 @@
  * log.h - one logfmt line an event on stderr: time, level, event name, key=value pairs.
  *
  * Event names and levels come from core/event.def; this file only writes lines. Values with blanks go through
- * log_quoted(). Lines are written with one write(2), so that lines of several processes do not mix.
+ * log_quoted(). Lines are written with one write(2), so that lines of several processes do not mix. Nothing waits for a
+ * pipe or socket that is full: its lines are lost, and log.lost says how many as soon as it takes some again.
  */
 #ifndef RAFTMGR_LOG_H
 #define RAFTMGR_LOG_H

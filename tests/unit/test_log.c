@@ -1,6 +1,11 @@
 /* test_log.c - one line an event, whatever is in it. */
 #include "unit.h"
 
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include "base/file.h"
 #include "base/log.h"
 
@@ -104,6 +109,49 @@ static void quoted_values_are_cut_inside(void)
     }
 }
 
+/* Fills what stands in for stderr, whose reader has stalled, and lets it be read again. */
+static void stalled_reader(int ends[2])
+{
+    static char text[1 << 20];
+    size_t length = 0;
+    int err_fd = dup(STDERR_FILENO);
+
+    (void)fcntl(ends[0], F_SETFL, O_NONBLOCK);
+    CU_ASSERT_EQUAL_FATAL(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
+    (void)alarm(20); /* where it blocks, it does for good */
+    for (int line = 0; line < 20000; line++)
+        log_line(LOG_ERROR, "many", "line=%d", line);
+    (void)alarm(0);
+    for (ssize_t got = 1; got > 0; length += (size_t)(got > 0 ? got : 0))
+        got = read(ends[0], text, sizeof text - 1);
+    CU_ASSERT(length > 0);
+    log_line(LOG_ERROR, "again", "line=1");
+    log_line(LOG_ERROR, "again", "line=2");
+    (void)dup2(err_fd, STDERR_FILENO);
+    (void)close(err_fd);
+    ssize_t got = read(ends[0], text, sizeof text - 1);
+    text[got > 0 ? got : 0] = '\0';
+    const char *lost = strstr(text, " warn log.lost lines=");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(lost);
+    unsigned long lines = strtoul(lost + strlen(" warn log.lost lines="), NULL, 10);
+    CU_ASSERT(lines > 0 && lines < 20000);
+    CU_ASSERT_PTR_NOT_NULL(strstr(lost, "again line=1\n"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(lost, "again line=2\n"));
+    CU_ASSERT_PTR_NULL(strstr(lost + strlen(" warn log.lost"), "log.lost")); /* told once */
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+}
+
+static void stalled_reader_holds_nobody_up(void)
+{
+    int ends[2];
+
+    CU_ASSERT_EQUAL_FATAL(pipe(ends), 0);
+    stalled_reader(ends);
+    CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0); /* as journald's */
+    stalled_reader(ends);
+}
+
 static void unwritable_file_keeps_the_old_target(void)
 {
     CU_ASSERT_TRUE(log_set_file("/nowhere/at/all") < 0);
@@ -115,6 +163,7 @@ static const struct unit_test tests[] = {
     { "a line too long is cut and still ends", long_line_is_cut_and_ends },
     { "quoted values stay in their line", quoted_values_stay_in_their_line },
     { "quoted values too long are cut inside the storage", quoted_values_are_cut_inside },
+    { "a stalled reader holds nobody up, and what it missed is told", stalled_reader_holds_nobody_up },
     { "a file that cannot be opened is an error", unwritable_file_keeps_the_old_target },
 };
 
