@@ -155,7 +155,9 @@ struct lead_view {
     struct asked_change asked;
     uint64_t primary_applied; /* newest version that the primary's daemon has applied */
     int64_t behind_since_us;  /* it lacks entries, and has applied none, since; 0: it does not */
-    int64_t trouble_since_us; /* the primary reports trouble since; 0: it does not */
+    int64_t trouble_since_us; /* the primary has been in trouble since, starts that failed included; 0: it is not */
+    struct token trouble_token;
+    int64_t serves_since_us;  /* the primary runs, answers and is in no trouble since; 0: it does not */
     int64_t shorter_since_us; /* the primary renews by the shorter lease since; 0: it does not */
     struct fetch fetch;       /* under way, token included; node 0: none */
     uint32_t failed_mask;     /* members (by index) whose election failed while this operation is open */

@@ -137,15 +137,38 @@ static void link_heard(struct manager *manager, int64_t now_us)
     }
 }
 
-/* What the leader remembers of the primary from turn to turn. */
-static void note_primary(struct manager *manager, const struct report *report, int64_t now_us)
+/*
+ * A start that is permitted is no trouble, and may fail, or the server may end again: the trouble is over when the
+ * server has served for failure_timeout, or with the token.
+ */
+static void note_trouble(struct manager *manager, const struct heard *heard, int64_t now_us)
 {
     struct lead_view *lead = &manager->lead;
+    const struct report *report = heard->report;
+    int64_t failure_us = (int64_t)manager->cluster.policy.failure_timeout_ms * 1000;
+    bool serves = report && heard->age_us <= failure_us && report->trouble == TROUBLE_NONE &&
+                  report->pg_state == PG_PRIMARY && report->pg_answering;
 
-    if (!report || report->trouble == TROUBLE_NONE)
+    if (!token_is(lead->trouble_token, manager->cluster.token))
         lead->trouble_since_us = 0;
-    else if (lead->trouble_since_us == 0)
+    lead->trouble_token = manager->cluster.token;
+    if (!serves)
+        lead->serves_since_us = 0;
+    else if (lead->serves_since_us == 0)
+        lead->serves_since_us = now_us;
+    if (serves && now_us - lead->serves_since_us >= failure_us)
+        lead->trouble_since_us = 0;
+    else if (report && report->trouble != TROUBLE_NONE && lead->trouble_since_us == 0)
         lead->trouble_since_us = now_us;
+}
+
+/* What the leader remembers of the primary from turn to turn. */
+static void note_primary(struct manager *manager, const struct heard *heard, int64_t now_us)
+{
+    struct lead_view *lead = &manager->lead;
+    const struct report *report = heard->report;
+
+    note_trouble(manager, heard, now_us);
     /* What was said before the settings were applied is about rounds by others, of which one may still be out (R12). */
     bool shorter = report && report->lease_valid && report->applied >= manager->cluster.policy_version &&
                    report->lease_length_us <= (int64_t)manager->cluster.policy.lease_ttl_ms * 1000;
@@ -173,7 +196,7 @@ void manager_link_leader(struct manager *manager, int64_t now_us)
     lead->primary_seen_us = manager->seen_lease_us;
     for (uint32_t i = 0; i < cluster->member_count; i++)
         if (cluster->members[i].node_id == cluster->primary.node_id)
-            note_primary(manager, lead->heard[i].report, now_us);
+            note_primary(manager, &lead->heard[i], now_us);
     if (cluster->operation.kind == OPERATION_NONE) {
         lead->operation_since_us = 0;
         lead->failed_mask = 0;

@@ -24,7 +24,51 @@ static void a_renewal_counts_from_the_settings(void)
     CU_ASSERT(world.manager.lead.shorter_since_us == 0);
 }
 
+/* The primary's next report, and what its daemon makes of it. */
+static void hear_trouble(struct world *world, enum pg_state state, enum trouble trouble, int64_t now_us)
+{
+    struct report *report = world_hear(world, A, 0);
+
+    report->pg_state = state;
+    report->trouble = trouble;
+    world->manager.heard[0].at_us = now_us;
+    manager_link_leader(&world->manager, now_us);
+}
+
+/* A start that fails, or a server that ends soon after each start, is one trouble: its time runs
+ * (primary_start_timeout). */
+static void trouble_lasts_until_it_serves(void)
+{
+    static struct world world;
+    const int64_t *since_us = &world.manager.lead.trouble_since_us, begun_us = WORLD_NOW_US + 1000000;
+    int64_t now_us = begun_us;
+
+    world_make(&world);
+    hear_trouble(&world, PG_STOPPED, TROUBLE_STOPPED, now_us);
+    CU_ASSERT_EQUAL(*since_us, begun_us);
+    for (int start = 0; start < 20; start++) {
+        hear_trouble(&world, PG_STOPPED, TROUBLE_NONE, now_us += 500000); /* permitted to start */
+        if (start % 2)
+            hear_trouble(&world, PG_PRIMARY, TROUBLE_NONE, now_us += 500000);
+        hear_trouble(&world, PG_STOPPED, TROUBLE_STOPPED, now_us += 500000);
+        CU_ASSERT_EQUAL(*since_us, begun_us);
+    }
+    hear_trouble(&world, PG_PRIMARY, TROUBLE_NONE, now_us += 500000);
+    now_us += 3000000;
+    manager_link_leader(&world.manager, now_us); /* silent: that is no service */
+    CU_ASSERT_EQUAL(*since_us, begun_us);
+    for (int i = 0; i < 6; i++)
+        hear_trouble(&world, PG_PRIMARY, TROUBLE_NONE, now_us += 500000);
+    CU_ASSERT_EQUAL(*since_us, 0);
+
+    hear_trouble(&world, PG_STOPPED, TROUBLE_STOPPED, now_us);
+    agreed_do_fence(&world.manager.cluster);
+    hear_trouble(&world, PG_STOPPED, TROUBLE_NONE, now_us += 500000);
+    CU_ASSERT_EQUAL(*since_us, 0);
+}
+
 static const struct unit_test tests[] = {
+    { "a primary's trouble lasts until it serves", trouble_lasts_until_it_serves },
     { "a renewal counts from the settings that it is by", a_renewal_counts_from_the_settings },
 };
 
