@@ -135,6 +135,15 @@ struct fetch {
     int64_t since_us;
 };
 
+/* Elections that failed while this operation is open. Masks go by index in cluster->members. */
+struct failures {
+    uint32_t mask;  /* who was elected and failed */
+    uint32_t avoid; /* of those: who has failed since the others had their turn */
+    uint32_t count;
+    struct token token; /* of the newest one */
+    int64_t at_us;      /* when it was noticed */
+};
+
 /* What the leader knows and remembers. Soft state: a new leader starts with nothing but zeros. */
 struct lead_view {
     int32_t node_id;
@@ -160,7 +169,7 @@ struct lead_view {
     int64_t serves_since_us;  /* the primary runs, answers and is in no trouble since; 0: it does not */
     int64_t shorter_since_us; /* the primary renews by the shorter lease since; 0: it does not */
     struct fetch fetch;       /* under way, token included; node 0: none */
-    uint32_t failed_mask;     /* members (by index) whose election failed while this operation is open */
+    struct failures failures;
 };
 
 struct lead_plan {

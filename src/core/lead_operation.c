@@ -9,6 +9,8 @@
 #include "core/lag.h"
 
 #define FETCH_PATIENCE_US 60000000
+#define AGAIN_FIRST_US 1000000
+#define AGAIN_MAX_US 60000000
 #define STANDBYS_FIRST_US                                                                                              \
     500000 /* the standbys' reports get this long before the old primary is asked for its data                         \
             */
@@ -148,18 +150,17 @@ static bool fetch_goes_on(struct lead_turn *turn)
         (report->timeline.no == fetch->timeline.no && lsn_cmp(report->end, fetch->position) >= 0))
         return false;
     turn->plan->fetch = *fetch;
-    lead_because(turn, WHY_FURTHEST_MAY_NOT, NULL);
     return true;
 }
 
-/* The furthest may not lead: the best of those that may, and whose WAL is a beginning of its, gets the rest (R28). */
+/* The furthest may not lead, or fails: the best of those that may, and whose WAL is a beginning of its, gets the rest
+ * (R28). */
 static void begin_fetch(struct lead_turn *turn, const struct ranking *ranking)
 {
     const struct cluster *cluster = turn->cluster;
     const struct report *furthest = lead_fresh(turn, lead_index(turn, ranking->furthest));
     const struct report *best = NULL;
 
-    lead_because(turn, WHY_FURTHEST_MAY_NOT, NULL);
     if (!furthest)
         return;
     for (uint32_t i = 0; i < cluster->member_count; i++) {
@@ -191,6 +192,37 @@ static bool position_known(const struct lead_turn *turn, struct lsn *ret_lsn)
     return lag_known(turn->cluster, heard, ret_lsn);
 }
 
+/* When this winner may be elected; 0: at once, it has not failed while this operation is open. */
+static int64_t again_at_us(const struct lead_turn *turn, int32_t winner)
+{
+    const struct failures *failures = &turn->view->failures;
+    int64_t pause_us = AGAIN_FIRST_US;
+
+    if (!(failures->mask >> lead_index(turn, winner) & 1))
+        return 0;
+    for (uint32_t i = 1; i < failures->count && pause_us < AGAIN_MAX_US; i++)
+        pause_us *= 2;
+    return failures->at_us + (pause_us < AGAIN_MAX_US ? pause_us : AGAIN_MAX_US);
+}
+
+/*
+ * Elects, but for who has failed: each try takes a token, a timeline and records, and what made it fail may take time
+ * to mend. While such a one waits for its next turn somebody else may fetch what it holds, and be elected in its place.
+ */
+static void elect_or_pause(struct lead_turn *turn)
+{
+    struct ranking *ranking = &turn->plan->ranking;
+    int64_t again_us = again_at_us(turn, ranking->winner);
+
+    if (turn->now_us >= again_us) {
+        elect(turn, ranking, turn->cluster->token, 0, WHY_ELECT);
+        return;
+    }
+    lead_because(turn, WHY_ELECT_AGAIN, cluster_member(turn->cluster, ranking->winner)->name);
+    if (turn->view->failures.count > 1 && !fetch_goes_on(turn))
+        begin_fetch(turn, ranking);
+}
+
 static void fenced(struct lead_turn *turn)
 {
     const struct cluster *cluster = turn->cluster;
@@ -203,7 +235,8 @@ static void fenced(struct lead_turn *turn)
     /* A winner that had not promoted: what it was elected with is all that it had, and none of that is given up. */
     if (lag_rule && !blind && async_lsn.at == 0)
         async_lsn.at = cluster->primary.position.at + cluster->policy.maximum_lag_on_failover_bytes;
-    candidate_rank(cluster, turn->view->heard, cluster->token, 0, turn->view->failed_mask, async_lsn, &plan->ranking);
+    candidate_rank(cluster, turn->view->heard, cluster->token, 0, turn->view->failures.avoid, async_lsn,
+                   &plan->ranking);
     plan->ranked = true;
     plan->want_primary_data =
         plan->ranking.want_primary_data && turn->now_us - turn->view->operation_since_us >= STANDBYS_FIRST_US;
@@ -211,15 +244,16 @@ static void fenced(struct lead_turn *turn)
     if (!writer_over(turn)) {
         lead_because(turn, WHY_WRITER_LIVE, NULL);
     } else if (plan->ranking.winner == 0 && fetch_goes_on(turn)) {
-        return;
+        lead_because(turn, WHY_FURTHEST_MAY_NOT, NULL);
     } else if (plan->ranking.less) {
         lead_because(turn, WHY_LESS_THAN_TOLD, NULL);
     } else if (!plan->ranking.covered || (lag_rule && !blind && !async_ready(turn))) {
         name_missing(turn, &plan->ranking, blind, missing);
         lead_because(turn, WHY_DEMANDS_UNMET, missing);
     } else if (plan->ranking.winner != 0) {
-        elect(turn, &plan->ranking, cluster->token, 0, WHY_ELECT);
+        elect_or_pause(turn);
     } else if (plan->ranking.furthest != 0) {
+        lead_because(turn, WHY_FURTHEST_MAY_NOT, NULL);
         begin_fetch(turn, &plan->ranking);
     } else {
         lead_because(turn, WHY_NO_CANDIDATE, NULL);

@@ -278,6 +278,24 @@ static void propose_as_leader(struct manager *manager, struct command *command, 
     manager->ports.propose(manager->ports.ctx, bytes.bytes, bytes.length, 1);
 }
 
+/* A FENCE that is proposed twice is about one failure. */
+static void note_failure(struct manager *manager, int64_t now_us)
+{
+    const struct cluster *cluster = &manager->cluster;
+    struct failures *failures = &manager->lead.failures;
+
+    for (uint32_t i = 0; i < cluster->member_count; i++) {
+        uint32_t winner = 1u << i;
+        if (cluster->members[i].node_id != cluster->primary.node_id || token_is(failures->token, cluster->token))
+            continue;
+        failures->avoid = failures->avoid & winner ? winner : failures->avoid | winner;
+        failures->mask |= winner;
+        failures->count++;
+        failures->token = cluster->token;
+        failures->at_us = now_us;
+    }
+}
+
 static void perform_lead(struct manager *manager, int64_t now_us)
 {
     struct lead_plan *plan = &manager->lead_plan;
@@ -285,9 +303,7 @@ static void perform_lead(struct manager *manager, int64_t now_us)
 
     for (uint32_t i = 0; i < plan->command_count; i++) {
         if (plan->commands[i].kind == COMMAND_FENCE && plan->why == WHY_WINNER_FAILED)
-            for (uint32_t j = 0; j < manager->cluster.member_count; j++)
-                if (manager->cluster.members[j].node_id == manager->cluster.primary.node_id)
-                    lead->failed_mask |= 1u << j;
+            note_failure(manager, now_us);
         propose_as_leader(manager, &plan->commands[i], now_us);
     }
     lead->fetch = plan->fetch;
@@ -414,7 +430,7 @@ void manager_raft(struct manager *manager, const struct raft_seen *seen, int64_t
     if (seen->leader && !raft->leader) {
         manager->lead.leader_since_us = now_us;
         manager->lead.proposed_at_us = 0;
-        manager->lead.failed_mask = 0;
+        manager->lead.failures = (struct failures){ 0 };
         manager->lead.operation_since_us = 0;
     }
     *raft = *seen;

@@ -199,7 +199,7 @@ void manager_link_leader(struct manager *manager, int64_t now_us)
             note_primary(manager, &lead->heard[i], now_us);
     if (cluster->operation.kind == OPERATION_NONE) {
         lead->operation_since_us = 0;
-        lead->failed_mask = 0;
+        lead->failures = (struct failures){ 0 };
     } else if (lead->operation_since_us == 0 || manager->operation_token.no != cluster->token.no ||
                manager->operation_phase != cluster->primary.phase) {
         lead->operation_since_us = now_us;

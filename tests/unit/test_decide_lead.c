@@ -609,6 +609,73 @@ static void a_fetch_ends(void)
     CU_ASSERT(bench.plan.fetch.node_id == 0 || token_is(bench.plan.fetch.token, bench.cluster.token));
 }
 
+/* B holds most and fails each time it is elected; C is behind on the same history. */
+static void winner_fails(struct bench *bench, uint32_t count)
+{
+    furthest_may_not(bench);
+    bench->cluster.members[index_of(bench, B)].priority = 100;
+    uint32_t mask = 1u << index_of(bench, B);
+    bench->view.failures = (struct failures){ .mask = mask, .avoid = mask, .count = count, .at_us = NOW };
+}
+
+/* How long after the failure somebody is elected again, in tenths of a second; 0: not within two minutes. */
+static int64_t elected_after(struct bench *bench, int32_t *ret_winner)
+{
+    for (int64_t tenths = 1; tenths <= 1200; tenths++) {
+        for (uint32_t i = 0; i < bench->cluster.member_count; i++)
+            bench->view.heard[i].age_us = 1000;
+        lead_decide(&bench->cluster, &bench->view, NOW + tenths * SECOND / 10, &bench->plan);
+        bench->view.fetch = bench->plan.fetch;
+        *ret_winner = bench->plan.command_count ? bench->plan.commands[0].node_id : 0;
+        if (bench->plan.command_count)
+            return tenths;
+        CU_ASSERT_EQUAL(bench->plan.why, WHY_ELECT_AGAIN);
+    }
+    return 0;
+}
+
+/* Each try takes a token, a timeline and records: who fails is tried again, but not at once for ever. */
+static void who_fails_is_tried_after_a_pause(void)
+{
+    static struct bench bench;
+    static const int64_t seconds[] = { 1, 2, 4, 8, 16, 32, 60, 60, 60 };
+    int32_t winner;
+
+    for (uint32_t i = 0; i < ARRAY_LEN(seconds); i++) {
+        winner_fails(&bench, i + 1);
+        CU_ASSERT_EQUAL(elected_after(&bench, &winner), 10 * seconds[i]);
+        CU_ASSERT_EQUAL(winner, B);
+    }
+    winner_fails(&bench, 1000000);
+    CU_ASSERT_EQUAL(elected_after(&bench, &winner), 600);
+    winner_fails(&bench, 9);
+    has_data(report(&bench, C), &bench.cluster, HELD); /* holds the same and has not failed */
+    CU_ASSERT_EQUAL(elected_after(&bench, &winner), 1);
+    CU_ASSERT_EQUAL(winner, C);
+}
+
+/* Who holds most may fail for ever: another fetches that meanwhile, and the fetch is one and the same each turn. */
+static void who_fails_is_fetched_from(void)
+{
+    static struct bench bench;
+
+    winner_fails(&bench, 1);
+    lead_decide(&bench.cluster, &bench.view, NOW + 1, &bench.plan);
+    CU_ASSERT_EQUAL(bench.plan.fetch.node_id, 0); /* the first failure may be an accident */
+    winner_fails(&bench, 3);
+    lead_decide(&bench.cluster, &bench.view, NOW + 1, &bench.plan);
+    CU_ASSERT(bench.plan.fetch.node_id == C && bench.plan.fetch.from == B && bench.plan.fetch.position.at == HELD);
+    bench.view.fetch = bench.plan.fetch;
+    struct report *fetching = report(&bench, C);
+    fetching->end.at = HELD - 1;
+    lead_decide(&bench.cluster, &bench.view, NOW + 2, &bench.plan);
+    CU_ASSERT_EQUAL(bench.plan.fetch.since_us, NOW + 1);
+    has_data(fetching, &bench.cluster, HELD);
+    lead_decide(&bench.cluster, &bench.view, NOW + 3, &bench.plan);
+    CU_ASSERT_FATAL(bench.plan.command_count == 1 && bench.plan.commands[0].kind == COMMAND_ELECT);
+    CU_ASSERT_EQUAL(bench.plan.commands[0].node_id, C);
+}
+
 /* A diverged standby cannot receive from the furthest: it is not asked to, for it would never come to an end (G6). */
 static void a_diverged_standby_does_not_fetch(void)
 {
@@ -746,6 +813,8 @@ static const struct unit_test tests[] = {
     { "a switchover keeps the promise, forward and back", a_switchover_keeps_the_promise },
     { "the winner fetches before it is elected", the_winner_fetches_before_it_is_elected },
     { "a fetch ends", a_fetch_ends },
+    { "who fails is tried again after a pause", who_fails_is_tried_after_a_pause },
+    { "who fails is fetched from", who_fails_is_fetched_from },
     { "a diverged standby does not fetch", a_diverged_standby_does_not_fetch },
 };
 const struct unit_suite suite_decide_lead = UNIT_SUITE("decide_lead", tests);

@@ -24,6 +24,70 @@ static void a_renewal_counts_from_the_settings(void)
     CU_ASSERT(world.manager.lead.shorter_since_us == 0);
 }
 
+static void unheard(void *ctx, uint64_t raft_id, const struct message *message)
+{
+    (void)ctx, (void)raft_id, (void)message;
+}
+
+static void uncounted(void *ctx, const uint8_t *bytes, size_t length, uint64_t ticket)
+{
+    (void)ctx, (void)bytes, (void)length, (void)ticket;
+}
+
+static void untold(void *ctx, enum event event, const char *text)
+{
+    (void)ctx, (void)event, (void)text;
+}
+
+static int64_t no_time(void *ctx)
+{
+    (void)ctx;
+    return 0;
+}
+
+/* The world's member leads and elects this node, which says at once that its promotion failed. */
+static void elect_and_fail(struct world *world, int32_t node_id, int64_t now_us)
+{
+    struct manager *manager = &world->manager;
+    struct cluster *cluster = &manager->cluster;
+    struct demand demand = { 0 };
+
+    if (!cluster_fenced(cluster))
+        agreed_do_fence(cluster);
+    elect_demand(cluster, cluster_member(cluster, node_id)->directory, NULL, 0, &demand);
+    ACCEPTED(cluster, agreed_elect(cluster, node_id, demand));
+    for (int32_t node = A; node <= C; node++)
+        world_hear(world, node, 0);
+    manager->heard[cluster_member(cluster, node_id) - cluster->members].report.trouble = TROUBLE_FAILED;
+    for (uint32_t i = 0; i < MEMBERS_MAX; i++)
+        manager->heard[i].at_us = manager->heard[i].at_us ? now_us : 0;
+    manager->lead.raft.leader = true;
+    manager->lead.proposed_at_us = 0;
+    (void)manager_crank(manager, now_us);
+    manager->lead.proposed_at_us = 0; /* the proposal is lost, and made again */
+    (void)manager_crank(manager, now_us + 1000);
+}
+
+/* A failed election counts once; who failed gives way to the others until they have failed, too. */
+static void failures_are_counted(void)
+{
+    static struct world world;
+    const struct failures *failures = &world.manager.lead.failures;
+
+    world_make(&world);
+    world.manager.ports = (struct ports){ .send = unheard, .propose = uncounted, .event = untold, .wall_us = no_time };
+    elect_and_fail(&world, B, WORLD_NOW_US);
+    CU_ASSERT(failures->count == 1 && failures->mask == 2 && failures->avoid == 2);
+    CU_ASSERT_EQUAL(failures->at_us, WORLD_NOW_US);
+    elect_and_fail(&world, C, WORLD_NOW_US + 1000000);
+    CU_ASSERT(failures->count == 2 && failures->mask == 6 && failures->avoid == 6);
+    elect_and_fail(&world, B, WORLD_NOW_US + 2000000);
+    CU_ASSERT(failures->count == 3 && failures->mask == 6 && failures->avoid == 2);
+    ACCEPTED(&world.manager.cluster, agreed_promoted(&world.manager.cluster));
+    world_link(&world);
+    CU_ASSERT(failures->count == 0 && failures->mask == 0);
+}
+
 /* The primary's next report, and what its daemon makes of it. */
 static void hear_trouble(struct world *world, enum pg_state state, enum trouble trouble, int64_t now_us)
 {
@@ -68,6 +132,7 @@ static void trouble_lasts_until_it_serves(void)
 }
 
 static const struct unit_test tests[] = {
+    { "failed elections are counted", failures_are_counted },
     { "a primary's trouble lasts until it serves", trouble_lasts_until_it_serves },
     { "a renewal counts from the settings that it is by", a_renewal_counts_from_the_settings },
 };
