@@ -92,7 +92,7 @@ C_FILES := $(sort $(wildcard src/*/*.c tests/*/*.c))
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all deps need-deps test test-all check demo bench install uninstall dist clean help helpers FORCE
-.PHONY: layers purity hdr-check man-check format format-check tidy limits unit unit-bin sim sim-bin sim-many live pg13 pg17 asan clang cover
+.PHONY: layers purity hdr-check man-check format format-check tidy limits unit unit-bin sim sim-bin sim-many live pg13 pg17 asan sim-asan clang cover
 
 all: $(BINS) ## build raftmgrd, rmctl and raftmgr-guard into build/bin
 
@@ -278,7 +278,11 @@ check: ## before a commit: lint, tidy, a build with clang, unit tests, 200 seeds
 asan: ## unit tests and some seeds with the address and undefined behaviour sanitizers
 	+$(MAKE) $(PARALLEL) BUILD=$(BUILD)/asan SANITIZE=address,undefined OPT="-O1 -g" unit-bin $(SIM_GOAL)
 	LSAN_OPTIONS=suppressions=tests/lint/lsan.supp:print_suppressions=0 $(BUILD)/asan/bin/$(notdir $(UNIT_BIN))
-	$(if $(SIM_GOAL),$(BUILD)/asan/bin/raftmgr-sim --many 20 --seconds $(SECONDS_EACH))
+	+$(if $(SIM_GOAL),$(MAKE) sim-asan N=50)
+
+sim-asan: ## search many seeds with the sanitizers (N=1000)
+	+$(MAKE) $(PARALLEL) BUILD=$(BUILD)/asan SANITIZE=address,undefined OPT="-O1 -g" sim-bin
+	$(BUILD)/asan/bin/raftmgr-sim --many $(N) --seconds $(SECONDS_EACH)
 
 clang: ## a strict build with clang, of its own
 	+$(MAKE) $(PARALLEL) BUILD=$(BUILD)/clang CC=$(CLANG) all unit-bin

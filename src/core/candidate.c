@@ -1,6 +1,8 @@
 /* candidate.c - coverage, ranking, and the demand that an election leaves. The argument stands in candidate.h. */
 #include "core/candidate.h"
 
+#include "core/history.h"
+
 static bool listed(const struct directory_id *list, uint32_t count, struct directory_id directory)
 {
     for (uint32_t i = 0; i < count; i++)
@@ -136,22 +138,28 @@ static int find_furthest(const struct cluster *cluster, const struct heard heard
 }
 
 /* How far this WAL is the replaced primary's: bare positions of another timeline say nothing of what it lacks. */
-static struct lsn shared_end(const struct cluster *cluster, const struct fence_report *own)
+static struct lsn shared_end(const struct cluster *cluster, const struct report *report)
 {
     const struct primary *primary = &cluster->primary;
+    const struct fence_report *own = &report->fence;
 
     if (own->timeline.no == primary->timeline.no)
         return own->end;
+    /* On a timeline that began after what the primary was elected with: it has all of that, and nothing beyond. */
+    if (own->timeline.no > primary->from_timeline.no && report->timeline.no == own->timeline.no &&
+        history_contains(&report->history, own->timeline, primary->from_timeline, primary->position))
+        return primary->position;
     if (own->timeline.no != primary->from_timeline.no)
         return (struct lsn){ 0 };
     return lsn_cmp(own->end, primary->position) < 0 ? own->end : primary->position;
 }
 
 /* Why a reporter may not lead, or VERDICT_READY. */
-static enum verdict may_lead(const struct cluster *cluster, uint32_t index, const struct fence_report *own,
+static enum verdict may_lead(const struct cluster *cluster, uint32_t index, const struct report *report,
                              const struct fence_report *furthest, struct lsn async_lsn)
 {
     const struct member *member = &cluster->members[index];
+    const struct fence_report *own = &report->fence;
 
     if (!member->registered)
         return VERDICT_UNREGISTERED;
@@ -161,7 +169,8 @@ static enum verdict may_lead(const struct cluster *cluster, uint32_t index, cons
         return VERDICT_MANUAL;
     if (!holds_same(own, furthest))
         return VERDICT_BEHIND;
-    if (async_lsn.at != 0 && shared_end(cluster, own).at + cluster->policy.maximum_lag_on_failover_bytes < async_lsn.at)
+    if (async_lsn.at != 0 &&
+        shared_end(cluster, report).at + cluster->policy.maximum_lag_on_failover_bytes < async_lsn.at)
         return VERDICT_LAG_LIMIT;
     return VERDICT_READY;
 }
@@ -181,7 +190,7 @@ static void choose(const struct cluster *cluster, const struct heard heard[MEMBE
     for (uint32_t i = 0; i < cluster->member_count; i++) {
         if (ranking->verdicts[i] != VERDICT_READY)
             continue;
-        ranking->verdicts[i] = may_lead(cluster, i, &heard[i].report->fence, most, async_lsn);
+        ranking->verdicts[i] = may_lead(cluster, i, heard[i].report, most, async_lsn);
         if (ranking->verdicts[i] == VERDICT_READY && (winner < 0 || goes_first(order, i, (uint32_t)winner)))
             winner = (int)i;
     }
@@ -231,11 +240,14 @@ void candidate_rank(const struct cluster *cluster, const struct heard heard[MEMB
         choose(cluster, heard, &order, async_lsn, &ranking);
         hold_to_words(cluster, &ranking);
         if (ranking.winner == 0) {
-            /* None of them may lead: then the replaced primary itself, once it has told its end of WAL. */
+            /*
+             * None of them may lead: then the replaced primary itself, once it has told its end of WAL; or whoever
+             * holds more than it, and it does not matter how far it had come.
+             */
             ranking.want_primary_data = true;
             standbys.want_primary_data = true;
-            (void)cover(cluster, standbys.verdicts, true);
-            choose(cluster, heard, &order, async_lsn, &standbys);
+            bool told = cover(cluster, standbys.verdicts, true);
+            choose(cluster, heard, &order, told ? (struct lsn){ 0 } : async_lsn, &standbys);
             hold_to_words(cluster, &standbys);
             ranking = standbys.winner != 0 ? standbys : ranking;
         }

@@ -90,6 +90,43 @@ static void a_winner_that_never_promoted_is_replaced(void)
     CU_ASSERT(elected(&bench) == 0);
 }
 
+/* C went on to another timeline after what B was elected with, while nobody heard of it. */
+static void on_a_newer_timeline(struct bench *bench, uint64_t left_at)
+{
+    struct report *c = &bench->reports[2];
+
+    bench->cluster.timeline_max.no += 2;
+    c->timeline.no = c->fence.timeline.no = bench->cluster.primary.from_timeline.no + 1;
+    c->fence.end.at = 2000;
+    c->history.count = 1;
+    c->history.rows[0].timeline = bench->cluster.primary.from_timeline;
+    c->history.rows[0].end.at = left_at;
+    bench->cluster.primary.timeline.no = c->timeline.no + 1;
+}
+
+static void a_newer_timeline_holds_what_it_began_after(void)
+{
+    static struct bench bench;
+
+    lost_winner(&bench, 900, 1000);
+    on_a_newer_timeline(&bench, 1000);
+    CU_ASSERT(elected(&bench) == C);
+    lost_winner(&bench, 900, 1000);
+    on_a_newer_timeline(&bench, 999);
+    CU_ASSERT(elected(&bench) == 0);
+}
+
+/* The lost winner is back and has reported: who holds more than it holds everything. */
+static void its_own_data_counts_whatever_the_lag(void)
+{
+    static struct bench bench;
+
+    lost_winner(&bench, 900, 1000);
+    on_a_newer_timeline(&bench, 999);
+    bench.view.heard[1].report = &bench.reports[1];
+    CU_ASSERT(elected(&bench) == C);
+}
+
 static void too_few_who_know_are_nobody(void)
 {
     static struct bench bench;
@@ -102,6 +139,8 @@ static void too_few_who_know_are_nobody(void)
 static const struct unit_test tests[] = {
     { "within the limit of what it told", within_the_limit_of_what_it_told },
     { "a winner that never promoted is replaced", a_winner_that_never_promoted_is_replaced },
+    { "a newer timeline holds what it began after", a_newer_timeline_holds_what_it_began_after },
+    { "its own data counts whatever the lag", its_own_data_counts_whatever_the_lag },
     { "too few who know are nobody", too_few_who_know_are_nobody },
 };
 const struct unit_suite suite_decide_lag = UNIT_SUITE("decide_lag", tests);
