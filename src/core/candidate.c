@@ -41,6 +41,15 @@ bool demands_met(const struct cluster *cluster, const struct directory_id *repor
     return missing < least;
 }
 
+/* What it reported is the cluster's own WAL; the history is told beside, and may be of a later look. */
+static bool owns(const struct cluster *cluster, const struct report *report)
+{
+    static const struct history none;
+    bool same = report->timeline.no == report->fence.timeline.no;
+
+    return cluster_owns_wal(cluster, same ? &report->history : &none, report->fence.timeline);
+}
+
 /* What speaks against this member before anyone is compared with it. VERDICT_READY: it is a reporter. */
 static enum verdict reporter(const struct cluster *cluster, const struct member *member, const struct heard *heard,
                              struct token fence_token)
@@ -63,7 +72,7 @@ static enum verdict reporter(const struct cluster *cluster, const struct member 
         return VERDICT_WRITTEN_OFF;
     if (report->lagging || report->fence.timeline.no > cluster->timeline_max.no)
         return VERDICT_LAGGING;
-    if (cluster_timeline_foreign(cluster, report->fence.timeline))
+    if (!owns(cluster, report))
         return VERDICT_FOREIGN;
     return VERDICT_READY;
 }

@@ -7,7 +7,8 @@
  * demands, it is {union of S, least k} that must be met, not each demand alone: walsenders read the new settings one by
  * one, each counts by its own k all those who count themselves in by their own S, and so k of the old may be made up by
  * a member of the new (design 5.3 step 3, decision 0011; R1 to R3, R23). The greatest (timeline of the last record, LSN
- * on disk) in R then holds them all, because timeline numbers are given out once (R9).
+ * on disk) in R then holds them all, because timeline numbers are given out once (R9), and WAL that does not come from
+ * these promotions does not rank (cluster_owns_wal(), decision 0013).
  */
 #ifndef RAFTMGR_CANDIDATE_H
 #define RAFTMGR_CANDIDATE_H

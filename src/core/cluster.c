@@ -1,6 +1,7 @@
 /*
  * cluster.c - looking things up in the agreed state, and the one entrance for commands. The rules stand in
- * cluster_members.c (who is in), cluster_operations.c (who is primary) and cluster_demands.c (what was promised).
+ * cluster_members.c (who is in), cluster_operations.c (who is primary), cluster_timelines.c (which WAL is its own) and
+ * cluster_demands.c (what was promised).
  */
 #include "core/cluster.h"
 
@@ -114,14 +115,6 @@ bool demand_same(const struct demand *left, const struct demand *right)
         if (!demand_names(right, left->directories[i]))
             return false;
     return true;
-}
-
-bool cluster_timeline_foreign(const struct cluster *cluster, struct timeline timeline)
-{
-    for (uint32_t i = 0; i < cluster->foreign_count; i++)
-        if (cluster->foreign[i].first.no <= timeline.no && timeline.no <= cluster->foreign[i].last.no)
-            return true;
-    return false;
 }
 
 const char *command_name(enum command_kind kind)

@@ -10,12 +10,12 @@
 
 #include "core/demand.h"
 #include "core/policy.h"
+#include "core/timelines.h"
 #include "core/types.h"
 #include "core/words.h"
 
 #define DEMANDS_MAX 2  /* the current one and one older (design 5.6) */
 #define RECORDS_MAX 32 /* history kept in the log's state */
-#define FOREIGN_MAX 16 /* runs of hand-made timelines remembered */
 
 struct member {
     int32_t node_id;
@@ -96,9 +96,10 @@ struct cluster {
     uint64_t demand_version; /* of the newest demand */
     uint32_t demand_count;
     struct demand demands[DEMANDS_MAX]; /* oldest first; the last one is the newest */
-    struct timeline timeline_max;       /* all up to this number are reserved or foreign */
-    uint32_t foreign_count;
-    struct timeline_range foreign[FOREIGN_MAX]; /* made by hand (R36) */
+    struct timeline timeline_max;       /* highest that was given out or seen */
+    struct timeline timeline_old;       /* up to this number they are not told apart: of before `given` */
+    uint32_t given_count;
+    struct given given[GIVEN_MAX]; /* oldest first; other numbers up to timeline_max are foreign (R36) */
     struct operation operation;
     enum pause_state pause;
     uint64_t pause_version; /* of its last change: a word about another pause is too late */
@@ -187,8 +188,6 @@ uint32_t cluster_voters(const struct cluster *cluster);
 uint32_t cluster_majority(const struct cluster *cluster);
 /* The newest demand; NULL before founding. */
 const struct demand *cluster_demand(const struct cluster *cluster);
-/* WAL of this timeline was made by hand, not reserved by an ELECT. */
-bool cluster_timeline_foreign(const struct cluster *cluster, struct timeline timeline);
 const char *command_name(enum command_kind kind);
 
 #endif

@@ -13,6 +13,8 @@ enum apply_result rules_found(struct cluster *cluster, const struct command *com
         return rules_refuse(reason, "the cluster is founded already");
     if (command->cluster_id == 0 || command->member.kind != NODE_DATA || command->member.directory.no == 0)
         return rules_refuse(reason, "a cluster is founded by a data node with an identity");
+    if (command->timeline.no == 0)
+        return rules_refuse(reason, "the founder's timeline is not known");
 
     uint64_t version = cluster->version;
     *cluster = (struct cluster){
@@ -29,6 +31,9 @@ enum apply_result rules_found(struct cluster *cluster, const struct command *com
         .demand_version = 1,
         .demand_count = 1,
         .timeline_max = command->timeline,
+        .timeline_old = { command->timeline.no - 1 },
+        .given_count = 1,
+        .given = { { .timeline = command->timeline, .node_id = command->member.node_id } },
     };
     struct member *founder = &cluster->members[0];
     *founder = command->member;

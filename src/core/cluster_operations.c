@@ -2,13 +2,11 @@
  * cluster_operations.c - who is primary: FENCE, ELECT, PROMOTED, RESTART, SWITCHOVER, and what surrounds them.
  *
  * A token belongs to one node: ELECT is accepted once per token, a further try begins with a new FENCE (R13). Timeline
- * numbers are given out once (R9). A start as primary is permitted by ELECT or RESTART alone (5.1).
+ * numbers are given out once (cluster_timelines.c). A start as primary is permitted by ELECT or RESTART alone (5.1).
  */
 #include "core/cluster_rules.h"
 
 #include "core/candidate.h"
-
-#define TIMELINE_LIMIT (UINT32_MAX - 100000) /* numbers must be left for those that the cluster gives out */
 
 static bool open_primary(const struct cluster *cluster, struct token token)
 {
@@ -63,8 +61,7 @@ static enum apply_result elect_refused(const struct cluster *cluster, const stru
     if (!winner || winner->kind != NODE_DATA || !winner->registered || winner->written_off ||
         winner->directory.no == 0 || !directory_is(winner->directory, command->directory))
         return rules_refuse(reason, "node %d cannot be elected with that data directory", command->node_id);
-    if (command->timeline.no == 0 || command->timeline.no > cluster->timeline_max.no ||
-        cluster_timeline_foreign(cluster, command->timeline))
+    if (!cluster_gave_out(cluster, command->timeline))
         return rules_refuse(reason, "the winner's timeline %" PRIu32 " is not one of this cluster",
                             command->timeline.no);
     if (!elect_demand_allowed(cluster, winner->directory, &command->demand))
@@ -79,13 +76,12 @@ enum apply_result rules_elect(struct cluster *cluster, const struct command *com
     if (refused != APPLY_OK)
         return refused;
     cluster->token = command->token;
-    cluster->timeline_max.no++;
     cluster->primary = (struct primary){
         .node_id = command->node_id,
         .phase = PRIMARY_ELECTED,
         .directory = command->directory,
         .token = command->token,
-        .timeline = cluster->timeline_max,
+        .timeline = rules_give_timeline(cluster, command->node_id, command->timeline),
         .from_timeline = command->timeline,
         .position = command->lsn,
         .permitted_at = cluster->version,
@@ -111,6 +107,8 @@ enum apply_result rules_promoted(struct cluster *cluster, const struct command *
         return rules_refuse(reason, "token %" PRIu64 " is not the elected one", command->token.no);
     if (!proposer || proposer->node_id != primary->node_id || command->timeline.no != primary->timeline.no)
         return rules_refuse(reason, "only the winner reports its promotion, on the reserved timeline");
+    if (command->lsn.at == 0)
+        return rules_refuse(reason, "it is not said where the timeline begins");
     const struct operation *operation = &cluster->operation;
     int32_t from = operation->from;
     const struct member *old = cluster_member(cluster, from);
@@ -127,6 +125,7 @@ enum apply_result rules_promoted(struct cluster *cluster, const struct command *
         rules_record(cluster, command, primary->node_id, "repmgrd_failover_promote",
                      "node \"%s\" (ID: %d) promoted to primary; old primary \"%s\" (ID: %d) marked as failed",
                      proposer->name, primary->node_id, old_name, from);
+    rules_timeline_begins(cluster, primary->timeline, command->lsn);
     primary->phase = PRIMARY_ACTIVE;
     primary->position = command->lsn;
     primary->since_us = command->wall_us;
@@ -176,26 +175,6 @@ enum apply_result rules_switchover(struct cluster *cluster, const struct command
     };
     rules_record(cluster, command, target->node_id, "raftmgr_switchover", "switchover from node %d to node %d begins",
                  cluster->primary.node_id, target->node_id);
-    return APPLY_OK;
-}
-
-enum apply_result rules_reserve(struct cluster *cluster, const struct command *command, char *reason)
-{
-    if (command->timeline.no <= cluster->timeline_max.no)
-        return APPLY_NOTHING;
-    /* Nobody gave out those that are skipped either. */
-    struct timeline first = { cluster->timeline_max.no + 1 };
-    struct timeline_range *last = cluster->foreign_count ? &cluster->foreign[cluster->foreign_count - 1] : NULL;
-    bool goes_on = last && last->last.no + 1 == first.no;
-    if ((!goes_on && cluster->foreign_count == FOREIGN_MAX) || command->timeline.no > TIMELINE_LIMIT)
-        return rules_refuse(reason, "too many timelines made by hand");
-    if (!goes_on)
-        cluster->foreign[cluster->foreign_count++] = (struct timeline_range){ first, command->timeline };
-    else
-        last->last = command->timeline;
-    cluster->timeline_max = command->timeline;
-    rules_record(cluster, command, 0, "raftmgr_foreign_timeline",
-                 "timeline %" PRIu32 " was made by hand: it counts nowhere", command->timeline.no);
     return APPLY_OK;
 }
 

@@ -31,8 +31,14 @@ enum apply_result rules_elect(struct cluster *cluster, const struct command *com
 enum apply_result rules_promoted(struct cluster *cluster, const struct command *command, char *reason);
 enum apply_result rules_restart(struct cluster *cluster, const struct command *command, char *reason);
 enum apply_result rules_switchover(struct cluster *cluster, const struct command *command, char *reason);
-enum apply_result rules_reserve(struct cluster *cluster, const struct command *command, char *reason);
 enum apply_result rules_pause(struct cluster *cluster, const struct command *command, char *reason);
+
+/* cluster_timelines.c */
+enum apply_result rules_reserve(struct cluster *cluster, const struct command *command, char *reason);
+/* The next timeline, for this winner, whose last record is of `parent`. */
+struct timeline rules_give_timeline(struct cluster *cluster, int32_t node_id, struct timeline parent);
+/* The winner has reported where it begins. */
+void rules_timeline_begins(struct cluster *cluster, struct timeline timeline, struct lsn begin);
 
 /* cluster_demands.c */
 enum apply_result rules_add(struct cluster *cluster, const struct command *command, char *reason);

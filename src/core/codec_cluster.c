@@ -14,6 +14,14 @@ static void walk_primary(struct walk *walk, struct primary *primary)
     walk_i64(walk, &primary->since_us);
 }
 
+static void walk_given(struct walk *walk, struct given *given)
+{
+    walk_timeline(walk, &given->timeline);
+    walk_i32(walk, &given->node_id);
+    walk_timeline(walk, &given->parent);
+    walk_lsn(walk, &given->begin);
+}
+
 static void walk_operation(struct walk *walk, struct operation *operation)
 {
     WALK_ENUM(walk, &operation->kind, OPERATION_SWITCHOVER);
@@ -69,11 +77,10 @@ static void walk_cluster(struct walk *walk, struct cluster *cluster)
     for (uint32_t i = 0; i < cluster->demand_count; i++)
         walk_demand(walk, &cluster->demands[i]);
     walk_timeline(walk, &cluster->timeline_max);
-    walk_small(walk, &cluster->foreign_count, FOREIGN_MAX);
-    for (uint32_t i = 0; i < cluster->foreign_count; i++) {
-        walk_timeline(walk, &cluster->foreign[i].first);
-        walk_timeline(walk, &cluster->foreign[i].last);
-    }
+    walk_timeline(walk, &cluster->timeline_old);
+    walk_small(walk, &cluster->given_count, GIVEN_MAX);
+    for (uint32_t i = 0; i < cluster->given_count; i++)
+        walk_given(walk, &cluster->given[i]);
     walk_operation(walk, &cluster->operation);
     WALK_ENUM(walk, &cluster->pause, PAUSE_ENDING);
     walk_u64(walk, &cluster->pause_version);

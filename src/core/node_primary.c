@@ -74,10 +74,15 @@ static void elected_promoted(struct node_turn *turn)
     }
     if (kill_at_us < turn->plan->wake_at_us)
         turn->plan->wake_at_us = kill_at_us;
+    node_because(turn, WHY_PROMOTED, NULL);
+    if (pg->history.count == 0) {
+        /* Where it begins stands in its history, which every copy of it is held against. */
+        turn->plan->look = true;
+        return;
+    }
     struct command *command = node_propose(turn, COMMAND_PROMOTED);
     command->timeline = pg->timeline;
-    command->lsn = pg->history.count ? pg->history.rows[pg->history.count - 1].end : pg->end;
-    node_because(turn, WHY_PROMOTED, NULL);
+    command->lsn = pg->history.rows[pg->history.count - 1].end;
 }
 
 void node_elected(struct node_turn *turn)

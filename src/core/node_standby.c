@@ -25,7 +25,7 @@ static bool attached(const struct node_turn *turn)
 
     const struct pg_seen *pg = &turn->view->pg;
     /* A server that was promoted by hand since has WAL of its own, whatever its settings say. */
-    bool own_way = cluster_timeline_foreign(turn->cluster, pg->timeline) ||
+    bool own_way = !cluster_owns_wal(turn->cluster, &pg->history, pg->timeline) ||
                    pg->timeline.no > turn->cluster->primary.timeline.no || (pg->state == PG_STOPPED && pg->was_primary);
 
     return !own_way && !written_off(turn) && pg->conf_present && conf->upstream == turn->cluster->primary.node_id &&
@@ -66,14 +66,15 @@ static enum comparison compare(const struct node_turn *turn)
 
     if (token_is(turn->view->diverged_under, turn->cluster->primary.token) || written_off(turn))
         return COMPARE_DIVERGED;
+    /* Made by hand. Its history may agree with everybody's, and the election that it reported under left it out. */
+    if (!cluster_owns_wal(turn->cluster, &pg->history, pg->timeline))
+        return final && primary ? COMPARE_DIVERGED : COMPARE_UNKNOWN;
     if (final && compared_by_election(turn))
         return COMPARE_FOLLOW;
     if (!final || !primary)
         return COMPARE_UNKNOWN;
     if (pg->timeline.no == primary->timeline.no && lsn_cmp(pg->end, primary->end) > 0)
         return COMPARE_UNKNOWN;
-    if (cluster_timeline_foreign(turn->cluster, pg->timeline))
-        return COMPARE_DIVERGED;
     struct fork fork = history_fork((struct lineage){ &pg->history, pg->timeline, pg->end },
                                     (struct lineage){ &primary->history, primary->timeline, primary->end });
     return fork.diverged || fork.timeline.no == 0 ? COMPARE_DIVERGED : COMPARE_FOLLOW;

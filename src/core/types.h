@@ -25,12 +25,6 @@ struct timeline {
     uint32_t no;
 };
 
-/* Timeline numbers from first to last, both included. */
-struct timeline_range {
-    struct timeline first;
-    struct timeline last;
-};
-
 /* A fencing token: the epoch (force-quorum) in the high 16 bits, a count in the rest. Only grows. 0 means none. */
 struct token {
     uint64_t no;

@@ -372,9 +372,6 @@ static json_t *problems_part(const struct status_facts *facts, const struct lead
         status_say(list, "the pause is lifted, and ends when the primary's guard is reported armed");
     if (plan->why == WHY_NOBODY_CAN)
         status_say(list, "%s (%s)", why_text(plan->why), plan->waiting);
-    for (uint32_t i = 0; i < cluster->foreign_count; i++)
-        status_say(list, "timelines %" PRIu32 " to %" PRIu32 " were made by hand and count nowhere",
-                   cluster->foreign[i].first.no, cluster->foreign[i].last.no);
     return list;
 }
 

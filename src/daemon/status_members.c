@@ -126,6 +126,8 @@ static json_t *member_problems(const struct status_facts *facts, const struct me
         status_say(list, "%s", report->problem);
     if (report->lagging)
         status_say(list, "its WAL is of a timeline that it has not learned of yet");
+    else if (!cluster_owns_wal(cluster, &report->history, report->timeline))
+        status_say(list, "its WAL, of timeline %" PRIu32 ", was made by hand: it counts nowhere", report->timeline.no);
     if (member->kind == NODE_WITNESS || cluster->operation.kind != OPERATION_NONE)
         return list;
     if (!primary && !(report->pg_state == PG_STANDBY && report->following && report->receiver_streaming))

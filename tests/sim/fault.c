@@ -282,15 +282,18 @@ static void disturb_server(struct host *host, enum fault fault)
     }
 }
 
-/* Somebody runs pg_ctl promote on a standby. Not while a failover is open: who then spoils the one that has the data
- * has to say himself what is to become of it. */
-static void promote_by_hand(struct host *host)
+bool fault_may_promote(const struct host *host)
 {
     const struct cluster *reference = &host->world->check.reference;
 
+    return reference->operation.kind == OPERATION_NONE && reference->primary.node_id != host->node_id;
+}
+
+/* Somebody runs pg_ctl promote on a standby. */
+static void promote_by_hand(struct host *host)
+{
     if (host->up && !host_frozen(host) && host->server.state == SERVER_STANDBY && !host->server.promoting &&
-        host->act.action.kind != ACT_PROMOTE && reference->operation.kind == OPERATION_NONE &&
-        reference->primary.node_id != host->node_id)
+        host->act.action.kind != ACT_PROMOTE && fault_may_promote(host))
         server_promote(host, true);
 }
 

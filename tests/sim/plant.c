@@ -98,6 +98,23 @@ void plant_action(struct host *host, struct pg_action *action)
     }
 }
 
+/* As if all WAL were the cluster's own: the newest timeline, from its beginning. */
+static void pass_for_own(const struct cluster *cluster, struct pg_seen *seen)
+{
+    const struct given *newest = &cluster->given[cluster->given_count - 1];
+
+    if (cluster->given_count == 0 ||
+        (!node_lags(cluster, seen) && cluster_owns_wal(cluster, &seen->history, seen->timeline)))
+        return;
+    memset(&seen->history, 0, sizeof seen->history);
+    seen->timeline = newest->timeline;
+    if (newest->parent.no == 0)
+        return;
+    seen->history.count = 1;
+    seen->history.rows[0].timeline = newest->parent;
+    seen->history.rows[0].end = newest->begin.at != 0 ? newest->begin : seen->end;
+}
+
 void plant_look(struct host *host, struct pg_seen *seen)
 {
     const struct cluster *cluster = &host->manager.cluster;
@@ -116,6 +133,9 @@ void plant_look(struct host *host, struct pg_seen *seen)
             seen->history = host->manager.node.primary->history;
             seen->end = host->manager.node.primary->end;
         }
+        break;
+    case PLANT_FOREIGN_PASSES:
+        pass_for_own(cluster, seen);
         break;
     case PLANT_START_UNFINISHED:
         if (host->server.present && host->server.incomplete && seen->state == PG_ABSENT) {

@@ -271,29 +271,25 @@ void server_promote(struct host *host, bool by_hand)
     world_put(host, AT_PROMOTED, world_chance(host->world, 20 * MS, slow ? 3 * SEC : 120 * MS), server->run, 0);
 }
 
-/* A number that no election gives out in this run: docs/simulator.md says why. */
-static uint32_t timeline_by_hand(struct host *host, uint32_t timeline)
+/* PostgreSQL's choice: one above the newest history file that it finds in a row, whoever asks for the promotion. */
+static uint32_t next_timeline(const struct server *server, uint32_t timeline)
 {
-    uint32_t given = host->world->check.reference.timeline_max.no;
-    uint32_t next = (timeline > given ? timeline : given) + (uint32_t)world_chance(host->world, 30, 40);
-
-    return next < TIMELINES_MAX / 2 ? next : TIMELINES_MAX / 2 + timeline;
+    while (histories_has(server, timeline + 1))
+        timeline++;
+    return timeline + 1;
 }
 
 void server_promoted(struct host *host, const struct moment *moment)
 {
     struct server *server = &host->server;
-    uint32_t timeline = wal_timeline(host->world, server->wal);
+    uint32_t timeline = next_timeline(server, wal_timeline(host->world, server->wal));
 
     if (moment->a != server->run || server->state != SERVER_STANDBY)
         return;
     server->promoting = false;
+    if (server->by_hand && !fault_may_promote(host))
+        return; /* a failover has begun since */
     stream_end_all(host);
-    /* The next number that pg_wal shows no history of. */
-    for (uint32_t known = timeline + 1; known < TIMELINES_MAX; known++)
-        if (histories_has(server, known))
-            timeline = known;
-    timeline = server->by_hand ? timeline_by_hand(host, timeline) : timeline + 1;
     server->replayed = server->wal.end;
     server->replaying = false;
     server->signal = true; /* removed by the promotion, put back by the adapter */

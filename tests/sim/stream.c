@@ -111,14 +111,19 @@ static bool slot_free(const struct server *server, const char *slot)
     return there;
 }
 
-/* The receiver fetches the history files that it lacks; one that the upstream lacks too ends it. */
-static bool fetch_histories(struct server *server, const struct server *upstream, uint32_t from, uint32_t to)
+/* The receiver fetches the history files that it lacks, one after the other; one that the upstream lacks too ends it,
+ * and the connection may end between any two. */
+static bool fetch_histories(struct host *host, const struct server *upstream, uint32_t from, uint32_t to)
 {
-    for (uint32_t timeline = from + 1; timeline <= to; timeline++)
-        if (!histories_has(server, timeline) && !histories_has(upstream, timeline))
+    struct server *server = &host->server;
+
+    for (uint32_t timeline = from + 1; timeline <= to; timeline++) {
+        if (histories_has(server, timeline))
+            continue;
+        if (!histories_has(upstream, timeline) || world_permille(host->world, 20))
             return false;
-    for (uint32_t timeline = from + 1; timeline <= to; timeline++)
         histories_add(server, timeline);
+    }
     return true;
 }
 
@@ -164,7 +169,7 @@ static void connect_to(struct host *host, struct host *upstream)
     uint32_t theirs = wal_timeline(world, upstream->server.wal);
     uint64_t fork = wal_visible_fork(world, server->wal, upstream->server.wal);
 
-    if (fork == 0 || !fetch_histories(server, &upstream->server, own, theirs)) {
+    if (fork == 0 || !fetch_histories(host, &upstream->server, own, theirs)) {
         retry(host);
         return;
     }

@@ -174,5 +174,8 @@ void operator_moment(struct world *world);
 void fault_moment(struct world *world, const struct moment *moment);
 void fault_heal(struct world *world);
 void fault_strike(struct host *host); /* something interesting has just happened here */
+/* Nobody promotes by hand while a failover is open: who then spoils the one that has the data has to say himself what
+ * is to become of it. Nor does anybody promote the primary. */
+bool fault_may_promote(const struct host *host);
 
 #endif

@@ -161,6 +161,15 @@ static inline void agreed_grow(struct cluster *cluster, int32_t node_id)
     CU_ASSERT_FATAL(agreed_apply(cluster, &command) == APPLY_OK);
 }
 
+/* One more timeline, given to this node; begin 0: it has not reported. */
+static inline void agreed_give(struct cluster *cluster, int32_t node_id, uint64_t begin)
+{
+    cluster->timeline_max.no += 2;
+    cluster->given[cluster->given_count++] = (struct given){
+        .timeline = cluster->timeline_max, .node_id = node_id, .parent = { AGREED_TIMELINE }, .begin = { begin }
+    };
+}
+
 #define ACCEPTED(cluster, ...)                                                                                         \
     do {                                                                                                               \
         struct command command_ = __VA_ARGS__;                                                                         \

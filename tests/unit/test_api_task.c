@@ -238,7 +238,7 @@ static void follows_a_switchover_to_its_end(void)
     const json_t *result = json_object_get(line, "result");
     CU_ASSERT_EQUAL(json_integer_value(json_object_get(json_object_get(result, "to"), "node_id")), B);
     CU_ASSERT_EQUAL(json_integer_value(json_object_get(result, "token")), 2);
-    CU_ASSERT_EQUAL(json_integer_value(json_object_get(result, "timeline")), AGREED_TIMELINE + 1);
+    CU_ASSERT_EQUAL(json_integer_value(json_object_get(result, "timeline")), AGREED_TIMELINE + 2);
     CU_ASSERT_EQUAL(json_integer_value(json_object_get(result, "outage_ms")), 400);
     json_decref(line);
     CU_ASSERT_EQUAL(proposed, 1);

@@ -270,9 +270,18 @@ static void of_an_unknown_timeline(struct bench *bench)
 
 static void of_a_foreign_timeline(struct bench *bench)
 {
-    bench->cluster.foreign[bench->cluster.foreign_count++] =
-        (struct timeline_range){ { AGREED_TIMELINE }, { AGREED_TIMELINE } };
-    report_of(bench, C)->fence.timeline.no = report_of(bench, D)->fence.timeline.no = AGREED_TIMELINE - 1;
+    bench->cluster.timeline_max.no++;
+    report_of(bench, B)->fence.timeline.no++;
+}
+
+/* The newest number, given out and reported to begin at 1000; its report tells of another beginning. */
+static void of_a_timeline_that_begins_elsewhere(struct bench *bench)
+{
+    struct report *report = report_of(bench, B);
+
+    agreed_give(&bench->cluster, C, 1000);
+    report->timeline = report->fence.timeline = bench->cluster.timeline_max;
+    report->history = (struct history){ 1, { { { AGREED_TIMELINE }, { 999 } } } };
 }
 
 static void of_no_known_directory(struct bench *bench)
@@ -310,6 +319,7 @@ static void only_fitting_reports_count(void)
         { "lagging (R26)", VERDICT_LAGGING, lagging },
         { "of an unknown timeline (R26)", VERDICT_LAGGING, of_an_unknown_timeline },
         { "of a timeline made by hand (R36)", VERDICT_FOREIGN, of_a_foreign_timeline },
+        { "of a timeline that begins elsewhere", VERDICT_FOREIGN, of_a_timeline_that_begins_elsewhere },
     };
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
@@ -376,11 +386,11 @@ static void rank_order_is_data_then_wish(void)
                    &bench.ranking);
     CU_ASSERT(bench.ranking.winner == D); /* but whoever holds more goes before all wishes */
     CU_ASSERT(verdict_of(&bench, B) == VERDICT_BEHIND && bench.ranking.position.at == HELD.at + 1);
-    bench.cluster.timeline_max.no++;
-    report_of(&bench, B)->fence.timeline.no++;
+    agreed_give(&bench.cluster, B, 0);
+    report_of(&bench, B)->fence.timeline = bench.cluster.timeline_max;
     report_of(&bench, B)->fence.end = MISSED;
     rank(&bench);
-    CU_ASSERT(bench.ranking.winner == B && bench.ranking.timeline.no == AGREED_TIMELINE + 1); /* R9: timeline first */
+    CU_ASSERT(bench.ranking.winner == B && bench.ranking.timeline.no == AGREED_TIMELINE + 2); /* R9: timeline first */
     CU_ASSERT(bench.ranking.position.at == MISSED.at);
 }
 

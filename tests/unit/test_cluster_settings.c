@@ -227,7 +227,7 @@ static struct command fitting_command(struct rand *chance, const struct cluster 
     command.policy = cluster->policy;
     command.policy.lease_ttl_ms = 3000 + 1000 * (uint32_t)rand_below(chance, 3);
     command.number = kind == COMMAND_PAUSE ? (uint32_t)rand_below(chance, 3) : command.policy.lease_ttl_ms;
-    command.timeline.no = kind == COMMAND_PROMOTED ? cluster->primary.timeline.no : cluster->timeline_max.no;
+    command.timeline = kind == COMMAND_RESERVE ? cluster->timeline_max : cluster->primary.timeline;
     command.lsn.at = 1000 + rand_below(chance, 2);
     command.directory = cluster_member(cluster, on)->directory;
     if (kind == COMMAND_DIRECTORY)
@@ -288,7 +288,7 @@ static void check_election(const struct cluster *before, const struct cluster *a
     CU_ASSERT_FATAL(token < TOKENS_MAX && past->owner_of[token] == 0 && token_is(after->token, after->primary.token));
     past->owner_of[token] = after->primary.node_id;
     CU_ASSERT_FATAL(before->operation.kind != OPERATION_NONE && before->pause != PAUSE_ON);
-    CU_ASSERT_FATAL(after->primary.timeline.no > past->timeline_last);
+    CU_ASSERT_FATAL(after->primary.timeline.no > past->timeline_last + 1);
     CU_ASSERT_FATAL(!cluster_member(before, after->primary.node_id)->written_off);
     CU_ASSERT_FATAL(!words_less(before, after->primary.from_timeline, after->primary.position));
     CU_ASSERT_FATAL(cluster_fenced(before) ||

@@ -118,7 +118,7 @@ static void fill_cluster(struct cluster *cluster, uint32_t members_max)
     FILL4(cluster, cluster_id, system_identifier, epoch, version);
     FILL4(cluster, config_version, policy_version, raft_id_last, lease_max_ms);
     FILL2(cluster, token, demand_version);
-    FILL(cluster, timeline_max);
+    FILL2(cluster, timeline_max, timeline_old);
     fill_policy(&cluster->policy);
     cluster->member_count = number_to(members_max);
     for (uint32_t i = 0; i < cluster->member_count; i++)
@@ -127,8 +127,9 @@ static void fill_cluster(struct cluster *cluster, uint32_t members_max)
     cluster->demand_count = number_to(DEMANDS_MAX);
     for (uint32_t i = 0; i < cluster->demand_count; i++)
         fill_demand(&cluster->demands[i]);
-    cluster->foreign_count = number_to(FOREIGN_MAX);
-    fill_bytes(cluster->foreign, cluster->foreign_count * sizeof cluster->foreign[0]);
+    cluster->given_count = number_to(GIVEN_MAX);
+    for (uint32_t i = 0; i < cluster->given_count; i++)
+        FILL4(&cluster->given[i], timeline, node_id, parent, begin);
     fill_operation(&cluster->operation);
     cluster->pause = (enum pause_state)number_to(PAUSE_ENDING);
     cluster->pause_version = rand_next(&chance);
@@ -488,7 +489,7 @@ static void counts_too_great_are_refused(void)
 
     REFUSE_COUNT(redo_cluster, cluster_encode, &cluster, cluster.member_count, MEMBERS_MAX);
     REFUSE_COUNT(redo_cluster, cluster_encode, &cluster, cluster.demand_count, DEMANDS_MAX);
-    REFUSE_COUNT(redo_cluster, cluster_encode, &cluster, cluster.foreign_count, FOREIGN_MAX);
+    REFUSE_COUNT(redo_cluster, cluster_encode, &cluster, cluster.given_count, GIVEN_MAX);
     REFUSE_COUNT(redo_command, command_encode, &command, command.demand.count, DIRECTORIES_MAX);
     REFUSE_COUNT(redo_message, message_encode, &message, message.report.history.count, HISTORY_MAX);
     REFUSE_COUNT(redo_message, message_encode, &message, message.report.walsender_count, MEMBERS_MAX);
@@ -567,7 +568,7 @@ static void no_field_is_new(void)
     CU_ASSERT_EQUAL(sizeof(struct primary), 56);
     CU_ASSERT_EQUAL(sizeof(struct operation), 312);
     CU_ASSERT_EQUAL(sizeof(struct record), 336);
-    CU_ASSERT_EQUAL(sizeof(struct cluster), 50760);
+    CU_ASSERT_EQUAL(sizeof(struct cluster), 51408);
     CU_ASSERT_EQUAL(sizeof(struct command), 3120);
     CU_ASSERT_EQUAL(sizeof(struct fence_report), 48);
     CU_ASSERT_EQUAL(sizeof(struct report), 1584);

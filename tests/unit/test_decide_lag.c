@@ -95,13 +95,13 @@ static void on_a_newer_timeline(struct bench *bench, uint64_t left_at)
 {
     struct report *c = &bench->reports[2];
 
-    bench->cluster.timeline_max.no += 2;
-    c->timeline.no = c->fence.timeline.no = bench->cluster.primary.from_timeline.no + 1;
+    c->timeline = c->fence.timeline = bench->cluster.primary.timeline;
     c->fence.end.at = 2000;
     c->history.count = 1;
     c->history.rows[0].timeline = bench->cluster.primary.from_timeline;
     c->history.rows[0].end.at = left_at;
-    bench->cluster.primary.timeline.no = c->timeline.no + 1;
+    agreed_give(&bench->cluster, B, 0);
+    bench->cluster.primary.timeline = bench->cluster.timeline_max;
 }
 
 static void a_newer_timeline_holds_what_it_began_after(void)

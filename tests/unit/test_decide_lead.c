@@ -682,9 +682,9 @@ static void a_diverged_standby_does_not_fetch(void)
     static struct bench bench;
 
     furthest_may_not(&bench);
-    bench.cluster.timeline_max.no++;
+    agreed_give(&bench.cluster, A, 0);
     struct report *furthest = &bench.reports[index_of(&bench, B)];
-    furthest->timeline.no = furthest->fence.timeline.no = AGREED_TIMELINE + 1;
+    furthest->timeline = furthest->fence.timeline = bench.cluster.timeline_max;
     furthest->history = (struct history){ 1, { { { AGREED_TIMELINE }, { MISSED } } } };
     lead_decide(&bench.cluster, &bench.view, NOW, &bench.plan);
     CU_ASSERT(bench.plan.fetch.node_id == C); /* it ends where the furthest's timeline began */
