@@ -30,6 +30,7 @@ static void walk_instance(struct walk *walk, struct report *report)
     walk_bool(walk, &report->can_rewind);
     walk_bool(walk, &report->lagging);
     walk_bool(walk, &report->following);
+    walk_bool(walk, &report->checkpointed);
 }
 
 static void walk_as_primary(struct walk *walk, struct report *report)

@@ -103,6 +103,10 @@ static void rework(struct node_turn *turn, enum act_kind kind, enum why why)
         node_because(turn, WHY_STANDBY_MAJOR, NULL);
         return;
     }
+    if (kind == ACT_REWIND && !report->checkpointed) {
+        node_because(turn, why, "the primary has no checkpoint on its timeline yet");
+        return;
+    }
     node_conf_follow(turn, &conf);
     struct pg_action *action = node_want(turn, kind, REPLAY_TIMEOUT_US, &conf);
     (void)text_copy(action->source_conninfo, sizeof action->source_conninfo, primary->conninfo);

@@ -71,8 +71,9 @@ struct report {
     int32_t upstream; /* node id its settings name, 0: none */
     int64_t replay_lag_us;
     bool can_rewind;
-    bool lagging;   /* its WAL is of a timeline its applied state has not reserved (R26) */
-    bool following; /* its settings name the current primary under the current token */
+    bool lagging;      /* its WAL is of a timeline its applied state has not reserved (R26) */
+    bool following;    /* its settings name the current primary under the current token */
+    bool checkpointed; /* primary: a checkpoint of its timeline is in its control file, which pg_rewind goes by */
 
     enum trouble trouble;
     bool leaving; /* the daemon was told to end, PostgreSQL and guard stay: it may be back before the lease ends */

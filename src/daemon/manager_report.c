@@ -238,6 +238,7 @@ static void report_postgres(struct manager *manager, struct report *report, int6
     report->lagging = node_lags(cluster, pg);
     report->following = pg->conf_present && pg->conf.upstream == cluster->primary.node_id &&
                         token_is(pg->conf.token, cluster->primary.token);
+    report->checkpointed = token_is(manager->node.checkpointed_under, cluster->token);
     manager_report_walsenders(manager, report, now_us);
 }
 

@@ -150,9 +150,10 @@ static void settled(struct pg *pg, const struct child_end *end)
 }
 
 /*
- * A server that died soon after its promotion has no checkpoint on its timeline: pg_rewind then takes the older one's
- * for its last and looks for WAL where there is none. A recovery in single-user mode, which nobody can connect to,
- * writes that checkpoint. Until it ends standby.signal is away; the latch keeps everybody else from starting it.
+ * A server that died soon after its promotion has no checkpoint on its timeline: pg_rewind goes by the older one's,
+ * looks for WAL where there is none, or finds that nothing has to be rewound. A recovery in single-user mode, which
+ * nobody can connect to, writes that checkpoint. Until it ends standby.signal is away; the latch keeps everybody else
+ * from starting it.
  */
 static void settle(struct pg *pg)
 {
@@ -196,7 +197,11 @@ static void asked(struct pg *pg, const struct child_end *end)
     } else if (end->problem[0]) {
         fail_rewind(pg, end);
     } else if (strstr(end->errors, "no rewind required") || strstr(end->output, "no rewind required")) {
-        finish(pg, false);
+        /* A recovery of its own has written WAL that nobody else has. */
+        if (state->settled)
+            rewind_fail_with(pg, ERR_REJOIN, "pg_rewind cannot tell this server's WAL from the primary's");
+        else
+            finish(pg, false);
     } else if (!at || sscanf(at + strlen(phrase), "%" SCNx32 "/%" SCNx32, &high, &low) != 2) {
         rewind_fail_with(pg, ERR_REJOIN, "pg_rewind did not say where the histories part");
     } else {
@@ -210,6 +215,35 @@ static void ask_where(struct pg *pg)
     run_rewind(pg, true, asked);
 }
 
+static uint32_t number_behind(const char *text, const char *name)
+{
+    const char *at = strstr(text, name);
+
+    return at ? (uint32_t)strtoul(at + strlen(name), NULL, 10) : 0;
+}
+
+static void controlled(struct pg *pg, const struct child_end *end)
+{
+    uint32_t checkpoint = number_behind(end->output, "Latest checkpoint's TimeLineID:");
+    uint32_t reached = number_behind(end->output, "Min recovery ending loc's timeline:");
+
+    if (end->problem[0])
+        rewind_fail_with(pg, ERR_REJOIN, end->problem);
+    else if (reached > checkpoint)
+        settle(pg);
+    else
+        ask_where(pg);
+}
+
+/* Has it a checkpoint on the timeline that it got to? */
+static void ask_control(struct pg *pg)
+{
+    struct rewinding *state = pg->act.scratch;
+    const char *argv[] = { act_program(pg, "pg_controldata", state->program), "-D", pg->config.data_directory, NULL };
+
+    act_run(pg, argv, NULL, controlled);
+}
+
 static void have_restore_command(struct pg *pg, const struct child_end *end)
 {
     struct rewinding *state = pg->act.scratch;
@@ -220,7 +254,7 @@ static void have_restore_command(struct pg *pg, const struct child_end *end)
         place_stand_in(&pg->config, &err) < 0)
         rewind_fail(pg, &err);
     else
-        ask_where(pg);
+        ask_control(pg);
 }
 
 static void ask_restore_command(struct pg *pg)

@@ -184,6 +184,7 @@ static void fill_report_flags(struct report *report)
     report->receiver_streaming = number_to(1);
     report->can_rewind = number_to(1);
     report->lagging = number_to(1);
+    report->checkpointed = number_to(1);
     report->following = number_to(1);
     report->lease_valid = number_to(1);
     report->told.known = number_to(1);

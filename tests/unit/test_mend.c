@@ -33,7 +33,8 @@ static void begin(enum rejoin rejoin)
                                     .token = play.cluster.token,
                                     .pg_state = PG_PRIMARY,
                                     .timeline = play.cluster.primary.timeline,
-                                    .end = { 2000 } };
+                                    .end = { 2000 },
+                                    .checkpointed = true };
     *view = (struct node_view){ .node_id = B,
                                 .raft_id = self->raft_id,
                                 .start_no = self->start_no,
