@@ -251,7 +251,9 @@ static void report_problem(const struct manager *manager, struct report *report)
     bool waits =
         node->pg.pending_restart[0] && !(node->pg.can_rewind && strcmp(node->pg.pending_restart, "wal_log_hints") == 0);
 
-    if (failed[0])
+    if (node->pg.dry[0])
+        (void)snprintf(report->problem, sizeof report->problem, "receives no WAL: %.230s", node->pg.dry);
+    else if (failed[0])
         (void)text_copy(report->problem, sizeof report->problem, failed);
     else if (node->stray_again)
         (void)snprintf(report->problem, sizeof report->problem,

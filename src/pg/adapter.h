@@ -52,6 +52,7 @@ struct probe {
     struct timespec conf_changed;
     struct timespec control_changed;
     int64_t room_at_us;         /* when room on the disk was looked for */
+    int64_t dry_at_us;          /* when to look why no WAL comes; 0: some does */
     struct timeline newest;     /* standby: the timeline its WAL goes up to, as known in this life */
     struct timeline history_of; /* the timeline whose history is cached */
     struct history history;

@@ -13,7 +13,10 @@
 #include "base/file.h"
 #include "pg/adapter.h"
 #include "pg/conf.h"
+#include "pg/words.h"
 
+#define DRY_US 10000000      /* without WAL for so long: that is worth a look at its log, */
+#define DRY_EVERY_US 5000000 /* and another so much later */
 #define ROOM_EVERY_US 1000000
 #define ROOM_BYTES 1048576 /* for an unprivileged user: a table grows by up to half of it at once */
 
@@ -35,11 +38,30 @@ static void look_for_room(struct pg *pg)
         seen->full_since_us = now_us;
 }
 
+/* A server that was pointed at an upstream and gets no WAL from it says why in its log alone. */
+static void look_for_reason(struct pg *pg)
+{
+    struct pg_seen *seen = &pg->probe.seen;
+    int64_t now_us = clock_boot_us();
+    bool runs = seen->state == PG_STANDBY || seen->state == PG_STARTING;
+
+    if (!runs || !seen->conf_present || seen->conf.upstream == 0 || seen->receiver_streaming) {
+        pg->probe.dry_at_us = 0;
+        seen->dry[0] = '\0';
+    } else if (pg->probe.dry_at_us == 0) {
+        pg->probe.dry_at_us = now_us + DRY_US;
+    } else if (now_us >= pg->probe.dry_at_us) {
+        pg->probe.dry_at_us = now_us + DRY_EVERY_US;
+        server_dry_words(pg, seen->dry, sizeof seen->dry);
+    }
+}
+
 void seen_tell(struct pg *pg)
 {
     struct pg_seen *seen = &pg->probe.seen;
 
     look_for_room(pg);
+    look_for_reason(pg);
     seen->at_us = pg->probe.looked_us;
     seen->conf_loaded = seen->conf_present && pg->probe.loaded == pg->probe.written && pg->probe.sync_as_written;
     if (!pg->closing && pg->callbacks.seen)

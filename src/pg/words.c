@@ -15,6 +15,7 @@
 #include "base/file.h"
 
 #define TAIL_BYTES 8192
+#define SEGMENT_DIGITS 24
 #define ROOM_BYTES (64 * UINT64_C(1048576)) /* less than this is no room for recovery */
 
 void server_log_path(const struct pg *pg, char *path)
@@ -101,6 +102,25 @@ void server_last_words(const struct pg *pg, char *text, size_t size)
     const char *reason = reason_in_logs(pg, tail);
 
     (void)snprintf(text, size, "%.*s", reason ? (int)strcspn(reason, "\n") : 0, reason ? reason : "");
+}
+
+/* The name of a WAL segment stands in it: the upstream has not got that any more. */
+static bool names_segment(const char *text)
+{
+    size_t digits = 0;
+
+    for (; *text && digits < SEGMENT_DIGITS; text++)
+        digits = (*text >= '0' && *text <= '9') || (*text >= 'A' && *text <= 'F') ? digits + 1 : 0;
+    return digits == SEGMENT_DIGITS;
+}
+
+void server_dry_words(const struct pg *pg, char *text, size_t size)
+{
+    char words[TEXT_SIZE / 2 + 32];
+
+    server_last_words(pg, words, sizeof words);
+    (void)snprintf(text, size, "%s%s", words,
+                   names_segment(words) ? " (the WAL it needs is gone there: this node has to be cloned)" : "");
 }
 
 static bool has_room(const char *directory)

@@ -121,3 +121,28 @@ def other_systems_data(trial):
         raise Failure(f"the other system's data should be kept: {aside}")
     trial.note("set aside and cloned with rejoin=clone")
     trial.no_failover()
+
+
+@scenario(fresh=True)
+def wal_gone(trial):
+    """the WAL that a standby needs is gone from the primary: its status says so, and what to do"""
+    node = trial.standbys[0]
+    trial.fault(node.host.kill())
+    trial.writes_again()
+    slot = f"repmgr_slot_{node.number}"
+    wait_for("the slot to be free", lambda: trial.primary.value(
+        f"SELECT active FROM pg_replication_slots WHERE slot_name = '{slot}'") == "f", SAY_S)
+    trial.primary.sql(f"SELECT pg_drop_replication_slot('{slot}')")
+    for _ in range(2):  # further than what a checkpoint leaves
+        trial.primary.sql("SELECT pg_switch_wal()")
+        trial.writes_again()
+        trial.primary.sql("CHECKPOINT")
+    node.boot()
+    wait_for(f"{node.name} to say that it has to be cloned",
+             lambda: "has to be cloned" in str(member(node, node.name)), SAY_S)
+    trial.writes_again()
+    node.host.kill()
+    node.host.run(["mv", node.data, node.data + ".gone"])
+    trial.cluster.clone(node, trial.primary)
+    node.boot()
+    trial.no_failover()
