@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "pg/clone.h"
 #include "pg/kept.h"
+#include "pg/rewind.h"
 
 struct cloning {
     struct clone_options options;
@@ -45,6 +46,7 @@ static void copied(struct pg *pg, const struct child_end *end)
         failed = clone_finish(&pg->config, &pg->act.what.conf, &err);
     if (!failed)
         failed = place_clear_unfinished(&pg->config, &err);
+    keepwal_forget(&pg->config);
     if (failed)
         fail(pg, &err);
     else

@@ -32,5 +32,6 @@ int kept_restore(struct pg *pg, struct token token, struct err *err)
     char path[PLACE_PATH_SIZE];
 
     path_of(pg, token, path);
-    return file_exists(path) ? place_copy_confs(path, pg->config.data_directory, err) : 0;
+    int failed = file_exists(path) ? place_copy_confs(path, pg->config.data_directory, err) : 0;
+    return failed ? failed : place_no_stand_in(&pg->config, err); /* a rewind's was kept with the rest */
 }

@@ -19,6 +19,7 @@
 #include "pg/words.h"
 
 #define EVERY_MS 10
+#define KEEPS_WAL_MAJOR 14   /* the first whose pg_rewind leaves WAL alone that the server starts from */
 #define CONFIG_FILE_MAJOR 15 /* the first whose pg_rewind can be told where postgresql.conf is */
 
 static void release(void *scratch)
@@ -64,9 +65,7 @@ static void finish(struct pg *pg, bool changed)
     struct rewinding *state = pg->act.scratch;
     struct err err = { 0 };
 
-    int failed = changed ? kept_restore(pg, state->kept, &err) : 0;
-    if (!failed)
-        failed = place_no_stand_in(&pg->config, &err);
+    int failed = changed ? kept_restore(pg, state->kept, &err) : place_no_stand_in(&pg->config, &err);
     if (!failed)
         failed = place_signal(pg->config.data_directory, &err);
     if (!failed)
@@ -111,12 +110,17 @@ static void run_rewind(struct pg *pg, bool dry, end_fn ended)
     act_run(pg, argv, state->password[0] ? state->password : NULL, ended);
 }
 
+static void finish_changed(struct pg *pg)
+{
+    finish(pg, true);
+}
+
 static void rewound(struct pg *pg, const struct child_end *end)
 {
     if (end->problem[0])
         fail_rewind(pg, end);
     else
-        finish(pg, true);
+        keepwal_restore(pg, finish_changed);
 }
 
 static void rewind_it(struct pg *pg)
@@ -128,6 +132,14 @@ static void rewind_it(struct pg *pg)
         rewind_fail(pg, &err);
     else
         run_rewind(pg, false, rewound);
+}
+
+static void keep_wal(struct pg *pg)
+{
+    if (programs_major(pg->config.data_directory) < KEEPS_WAL_MAJOR)
+        keepwal_save(pg, rewind_it);
+    else
+        rewind_it(pg);
 }
 
 /* --- where the histories part --- */
@@ -206,7 +218,7 @@ static void asked(struct pg *pg, const struct child_end *end)
         rewind_fail_with(pg, ERR_REJOIN, "pg_rewind did not say where the histories part");
     } else {
         state->parted.at = (uint64_t)high << 32 | low;
-        diverged_save(pg, rewind_it);
+        diverged_save(pg, keep_wal);
     }
 }
 

@@ -33,4 +33,11 @@ void rewind_fail_with(struct pg *pg, enum err_code code, const char *text);
 void diverged_save(struct pg *pg, step_fn saved);
 void diverged_release(struct rewinding *state);
 
+/* keepwal.c: gives the WAL segments before state->parted a second name outside the data directory, then calls saved;
+ * brings back those that pg_wal lacks now, durably, then calls done. Either ends the action where that fails. */
+void keepwal_save(struct pg *pg, step_fn saved);
+void keepwal_restore(struct pg *pg, step_fn done);
+/* Removes what a rewind that was cut short has left of it. */
+void keepwal_forget(const struct pg_config *config);
+
 #endif

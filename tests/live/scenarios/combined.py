@@ -88,6 +88,31 @@ def winner_killed(trial):
         raise Failure(f"{row.host} got timeline {row.timeline}, which was {winner.name}'s")
 
 
+@scenario()
+def rewound_far_back(trial):
+    """a server is rewound to a checkpoint whose WAL the new primary has no more: it starts from its own"""
+    old = trial.primary
+    old.sql("CHECKPOINT")
+    name = old.value("SELECT pg_walfile_name(pg_current_wal_insert_lsn())")
+    old.sql("SELECT pg_switch_wal()")
+    trial.writes_again()
+    # The standby's slot for it holds WAL from about now on: raftmgrd moves it along, from time to time.
+    trial.standbys[0].sql(f"SELECT pg_replication_slot_advance('repmgr_slot_{old.number}', pg_last_wal_replay_lsn())")
+    trial.fault(old.stop_daemon(signal.SIGKILL))  # the server goes on until its guard stops it
+    winner = trial.failover()
+    trial.all_silent(old)
+
+    def recycled():
+        winner.sql("CHECKPOINT")
+        return not os.path.exists(os.path.join(winner.data, "pg_wal", name))
+    wait_for(f"{winner.name} to recycle {name}", recycled, 20, 0.5)
+    trial.heal()
+    trial.cluster.wait_settled()
+    with open(old.host.path("daemon.log"), encoding="utf-8") as file:
+        if f' pg.done node={old.number} action="rewind" ' not in file.read():
+            raise Failure(f"{old.name} came back without the rewind that was to be tried")
+
+
 @scenario(root=True)
 def amnesia(trial):
     """a voter's daemon restarts while it cannot reach the leader: it grants nothing"""

@@ -109,11 +109,13 @@ def lose_daemon(trial):
 
 
 def lose_everything(trial):
-    """All hosts at once: the primary is started again in its place, at first for raftmgrd alone."""
+    """All hosts at once, the standby's boots late: the primary starts in its place, at first for raftmgrd alone."""
     trial.fault(now_us())
-    trial.fault(0)
     for node in trial.cluster.nodes:
         node.host.kill()
+    for node in [trial.primary] + trial.cluster.witnesses:
+        node.boot()
+    wait_for("the start in place", lambda: went_well(trial.primary, "start in place"), 30)
     trial.heal()
     trial.writes_again(deadline_s=60)
 
@@ -151,6 +153,4 @@ def debian_layout(stage, note):
     if not went_well(rewound, "rewind"):
         raise Failure(f"{rewound.name} came back without the rewind that was to be tried")
     one_trial(cluster, note, lose_everything)
-    if not any(went_well(node, "start in place") for node in (first, second)):
-        raise Failure("no server was started in its place")
     one_trial(cluster, note, lose_data)
