@@ -11,6 +11,7 @@
 #define FETCH_PATIENCE_US 60000000
 #define AGAIN_FIRST_US 1000000
 #define AGAIN_MAX_US 60000000
+#define OVERTIME_US 10000000 /* of a switchover: after its time is up the old primary is elected again */
 #define STANDBYS_FIRST_US                                                                                              \
     500000 /* the standbys' reports get this long before the old primary is asked for its data                         \
             */
@@ -294,6 +295,10 @@ static void elect_back(struct lead_turn *turn, const struct report *old, const c
 {
     struct ranking ranking = { .winner = old->node_id, .timeline = old->fence.timeline, .position = old->fence.end };
 
+    if (old->fence.timeline.no == 0) {
+        lead_fence(turn, WHY_SWITCHOVER_SILENT, "the old primary stopped and has no data");
+        return;
+    }
     elect(turn, &ranking, old->fence.token, old->start_no, WHY_SWITCHOVER_BACK);
     lead_because(turn, WHY_SWITCHOVER_BACK, detail);
 }
@@ -320,11 +325,16 @@ void lead_switchover(struct lead_turn *turn)
             lead_because(turn, WHY_SWITCHOVER_STOPPING, NULL);
         return;
     }
-    if (!token_is(old->fence.token, reserved) || !old->fence.stopped) {
-        if (waited_us > timeout_us + 10 * 1000000)
-            lead_fence(turn, WHY_SWITCHOVER_SILENT, "the old primary did not stop during the switchover");
-        else
-            lead_because(turn, WHY_SWITCHOVER_STOPPING, old->waiting);
+    bool stopped = token_is(old->fence.token, reserved) && old->fence.stopped;
+    if (waited_us > timeout_us + OVERTIME_US) {
+        /* Whatever it waits for, or proposes in vain: a failover has more ways. */
+        lead_fence(turn, WHY_SWITCHOVER_SILENT,
+                   stopped ? "nobody could be elected in the switchover's time"
+                           : "the old primary did not stop during the switchover");
+        return;
+    }
+    if (!stopped) {
+        lead_because(turn, WHY_SWITCHOVER_STOPPING, old->waiting);
         return;
     }
     if (!old->fence.clean || !old->fence.data) {

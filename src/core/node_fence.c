@@ -19,12 +19,12 @@ static void report_data(struct node_turn *turn)
     report->end = pg->end;
 }
 
-static void carry_report(struct node_turn *turn, struct token token)
+static void carry_report(struct node_turn *turn)
 {
     struct fence_report *report = &turn->plan->fence;
 
-    report->token = token;
-    if (token_is(turn->view->fence.token, token)) {
+    report->token = turn->cluster->token;
+    if (token_is(turn->view->fence.token, report->token)) {
         report->stopped = turn->view->fence.stopped;
         report->clean = turn->view->fence.clean;
     }
@@ -63,7 +63,7 @@ void node_fenced_primary(struct node_turn *turn)
 {
     const struct node_view *view = turn->view;
 
-    carry_report(turn, turn->cluster->token);
+    carry_report(turn);
     if (!turn->plan->fence.stopped && node_pg_runs(&view->pg)) {
         node_kill(turn, WHY_FENCED_PRIMARY);
         return;
@@ -103,7 +103,7 @@ void node_fenced_standby(struct node_turn *turn)
 {
     const struct member *from = cluster_member(turn->cluster, turn->view->fetch_from);
 
-    carry_report(turn, turn->cluster->token);
+    carry_report(turn);
     turn->plan->fence.stopped = false;
     if (node_may_become_primary(turn->view)) {
         node_kill(turn, WHY_ROGUE);
@@ -116,6 +116,67 @@ void node_fenced_standby(struct node_turn *turn)
         reveal_end(turn);
 }
 
+/* What was said under the reserved token, while the data directory is the one it was said of. */
+static bool said(const struct node_turn *turn, struct token reserved)
+{
+    const struct fence_report *report = &turn->view->fence;
+
+    return token_is(report->token, reserved) && (report->stopped || report->data);
+}
+
+/* It has stopped for this switchover, and something else has started it since: while one is open nobody may (R27). */
+static bool started_again(const struct node_turn *turn, struct token reserved)
+{
+    const struct node_view *view = turn->view;
+    bool server = view->pg.state == PG_STARTING || view->pg.state == PG_STANDBY || view->pg.state == PG_PRIMARY;
+    bool stopped = view->stop_watched && view->stopped_at >= turn->cluster->operation.at;
+
+    return said(turn, reserved) ? node_pg_runs(&view->pg) : server && stopped;
+}
+
+/* A standby adds nothing of its own, so that what was said of the WAL stays true; anything else may have. */
+static void stop_again(struct node_turn *turn, struct token reserved)
+{
+    const struct node_view *view = turn->view;
+
+    if (view->pg.state == PG_STANDBY && said(turn, reserved))
+        turn->plan->fence = view->fence;
+    turn->plan->fence.token = reserved;
+    turn->plan->fence.stopped = false;
+    if (node_may_become_primary(view) || view->pg.state == PG_ORPHANS) {
+        node_kill(turn, WHY_ROGUE);
+        return;
+    }
+    node_want(turn, ACT_STOP, STOP_TIMEOUT_US, NULL)->stop_fast_us = 5000000;
+    node_because(turn, WHY_SWITCHOVER_STOP, "something else started it again");
+}
+
+/* The old primary is down: what its WAL is good for. */
+static void report_stop(struct node_turn *turn, struct token reserved)
+{
+    const struct node_view *view = turn->view;
+    const struct fence_report *before = &view->fence;
+    struct fence_report *report = &turn->plan->fence;
+    bool whole = view->pg.state == PG_STOPPED;
+
+    report->token = reserved;
+    if (whole && view->pg.clean && view->pg.end_final) {
+        report->clean = true;
+        report_data(turn);
+    } else if (whole && token_is(before->token, reserved) && before->clean && before->data &&
+               directory_is(before->directory, view->directory)) {
+        *report = *before; /* it has been a standby since */
+    } else if (whole) {
+        /* A lower bound; it meets the demands as the directory it is, and only it can be elected from it. */
+        report->directory = view->directory;
+        report->timeline = view->pg.timeline;
+        report->end = view->pg.end;
+    }
+    report->stopped = true;
+    turn->plan->guard = WISH_STANDBY;
+    node_because(turn, WHY_SWITCHOVER_WAIT, NULL);
+}
+
 /*
  * The reserved token's report of a switchover: the old primary keeps its lease while it checkpoints and stops in good
  * order. A stop that was not clean is said to be so; the leader then elects it again (design 5.4; R21, R27).
@@ -126,8 +187,12 @@ void node_switchover_primary(struct node_turn *turn)
     const struct operation *operation = &turn->cluster->operation;
     struct token reserved = { turn->cluster->token.no + 1 };
 
-    carry_report(turn, reserved);
-    if (node_pg_runs(&view->pg) && !turn->plan->fence.stopped) {
+    turn->plan->fence.token = reserved;
+    if (started_again(turn, reserved)) {
+        stop_again(turn, reserved);
+        return;
+    }
+    if (node_pg_runs(&view->pg)) {
         turn->plan->lease = true;
         if (lease_valid(&view->lease, turn->cluster, turn->now_us)) {
             turn->plan->guard = WISH_PRIMARY;
@@ -147,20 +212,12 @@ void node_switchover_primary(struct node_turn *turn)
         node_because(turn, WHY_SWITCHOVER_STOP, NULL);
         return;
     }
-    if (view->acting != ACT_NONE || node_pg_runs(&view->pg)) {
-        node_because(turn, WHY_SWITCHOVER_STOP, NULL);
+    if (view->acting == ACT_NONE) {
+        report_stop(turn, reserved);
         return;
     }
-    turn->plan->guard = WISH_STANDBY;
-    turn->plan->fence.stopped = true;
-    turn->plan->fence.clean = view->pg.clean && view->pg.end_final;
-    if (turn->plan->fence.clean)
-        report_data(turn);
-    else {
-        /* A lower bound; it meets the demands as the directory it is, and only it can be elected from it. */
-        turn->plan->fence.directory = view->directory;
-        turn->plan->fence.timeline = view->pg.timeline;
-        turn->plan->fence.end = view->pg.end;
-    }
-    node_because(turn, WHY_SWITCHOVER_WAIT, NULL);
+    if (token_is(view->fence.token, reserved))
+        turn->plan->fence = view->fence;
+    turn->plan->fence.stopped = false;
+    node_because(turn, WHY_SWITCHOVER_STOP, NULL);
 }

@@ -551,6 +551,36 @@ static void a_switchover_keeps_the_promise(void)
     }
 }
 
+/* G5, G6: a stop report from which nobody can be elected is no reason to wait for ever, or to propose in vain. */
+static void a_switchover_ends(void)
+{
+    static struct bench bench;
+
+    for (int late = 0; late < 2; late++) {
+        switching(&bench.cluster);
+        choose_view(0, &bench);
+        struct report *old = report(&bench, A), *target = report(&bench, B);
+        old->pg_state = PG_STOPPED;
+        old->fence = (struct fence_report){ .token = { bench.cluster.token.no + 1 }, .stopped = true };
+        old->fence.timeline.no = late ? AGREED_TIMELINE : 0;
+        bench.view.operation_since_us = NOW;
+        lead_decide(&bench.cluster, &bench.view, NOW, &bench.plan);
+        CU_ASSERT_FATAL(bench.plan.command_count == 1);
+        CU_ASSERT_EQUAL(bench.plan.commands[0].kind, late ? COMMAND_ELECT : COMMAND_FENCE);
+        old->fence.clean = old->fence.data = true;
+        target->end.at = MISSED;
+        old->fence.end.at = HELD;
+        old->fence.timeline.no = AGREED_TIMELINE;
+        for (int64_t seconds = 0; seconds < 41; seconds++) {
+            lead_decide(&bench.cluster, &bench.view, NOW + seconds * SECOND, &bench.plan);
+            CU_ASSERT_EQUAL(bench.plan.command_count == 1 && bench.plan.commands[0].kind == COMMAND_FENCE,
+                            seconds > 40);
+        }
+        lead_decide(&bench.cluster, &bench.view, NOW + 41 * SECOND, &bench.plan);
+        CU_ASSERT(bench.plan.command_count == 1 && bench.plan.commands[0].kind == COMMAND_FENCE);
+    }
+}
+
 /* The writer is over; B holds most and may not lead, C is behind on the same history. */
 static void furthest_may_not(struct bench *bench)
 {
@@ -811,6 +841,7 @@ static const struct unit_test tests[] = {
     { "only a leader that has said HELLO proposes", only_a_leader_that_has_said_hello_proposes },
     { "a leader that may not decide gives way", a_leader_that_may_not_decide_gives_way },
     { "a switchover keeps the promise, forward and back", a_switchover_keeps_the_promise },
+    { "a switchover ends", a_switchover_ends },
     { "the winner fetches before it is elected", the_winner_fetches_before_it_is_elected },
     { "a fetch ends", a_fetch_ends },
     { "who fails is tried again after a pause", who_fails_is_tried_after_a_pause },

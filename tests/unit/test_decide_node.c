@@ -546,6 +546,54 @@ static void the_holder_gives_up_before_the_guard_strikes(void)
     CU_ASSERT(gave_up);
 }
 
+/* What a daemon remembers after a turn, and what its server is then seen to be. */
+static void next_look(const struct cluster *cluster, struct node_view *view, enum pg_state state, bool primary,
+                      struct node_plan *plan)
+{
+    view->fence = plan->fence;
+    view->pg.state = state;
+    view->pg.clean = state == PG_STOPPED;
+    view->pg.was_primary = view->pg.end_final = state == PG_STOPPED && primary;
+    view->pg.end.at = view->pg.end_final ? 1000 : 900; /* of a former standby only a lower bound is known */
+    node_decide(cluster, view, NOW, plan);
+}
+
+/* R27, G6: something else starts the server that has stopped for a switchover. It stops again, and says what is true.
+ */
+static void what_is_started_in_a_switchover_stops(void)
+{
+    static struct cluster cluster;
+    static struct node_view view = { .node_id = A };
+    static struct node_plan plan;
+
+    for (int writable = 0; writable < 2; writable++) {
+        switching(&cluster);
+        look_at(&cluster, &view, &plan);
+        view.stop_watched = true;
+        view.stopped_at = cluster.version;
+        view.pg.timeline = cluster.primary.timeline;
+        view.directory = agreed_directory(A);
+        next_look(&cluster, &view, PG_STOPPED, true, &plan);
+        CU_ASSERT(plan.fence.stopped && plan.fence.clean && plan.fence.data && plan.fence.end.at == 1000);
+        for (int turns = 0; turns < 2; turns++) {
+            next_look(&cluster, &view, writable ? PG_PRIMARY : PG_STANDBY, writable, &plan);
+            CU_ASSERT_EQUAL(plan.action.kind, writable ? ACT_KILL : ACT_STOP);
+            CU_ASSERT(!plan.fence.stopped && !plan.lease);
+            CU_ASSERT(plan.guard != WISH_PRIMARY || plan.guard_kill_at_us <= NOW);
+        }
+        view.acting = ACT_STOP;
+        next_look(&cluster, &view, PG_STOPPED, false, &plan);
+        CU_ASSERT_FALSE(plan.fence.stopped);
+        view.acting = ACT_NONE;
+        next_look(&cluster, &view, PG_STOPPED, false, &plan);
+        CU_ASSERT(plan.fence.stopped && plan.fence.data == !writable && plan.fence.clean == !writable);
+        CU_ASSERT_EQUAL(plan.fence.end.at, writable ? 900 : 1000);
+        CU_ASSERT_EQUAL(plan.fence.timeline.no, cluster.primary.timeline.no);
+        next_look(&cluster, &view, PG_ABSENT, false, &plan);
+        CU_ASSERT(plan.fence.stopped && !plan.fence.data && !plan.fence.clean && plan.fence.timeline.no == 0);
+    }
+}
+
 /* R7: a connection under a member's name is ended once two looks have shown it. */
 static void a_stray_is_ended(void)
 {
@@ -631,6 +679,7 @@ static const struct unit_test tests[] = {
     { "a running guard vouches for a restarted daemon", a_running_guard_vouches_for_a_restarted_daemon },
     { "the holder gives up before its guard strikes", the_holder_gives_up_before_the_guard_strikes },
     { "a stray is ended", a_stray_is_ended },
+    { "what is started in a switchover's stop is stopped", what_is_started_in_a_switchover_stops },
     { "another system's data is none", another_systems_data_is_none },
 };
 const struct unit_suite suite_decide_node = UNIT_SUITE("decide_node", tests);
