@@ -264,6 +264,27 @@ void candidate_rank(const struct cluster *cluster, const struct heard heard[MEMB
     *ret_ranking = ranking;
 }
 
+int32_t candidate_most(const struct cluster *cluster, const struct heard heard[MEMBERS_MAX],
+                       struct timeline *ret_timeline, struct lsn *ret_end)
+{
+    enum verdict verdicts[MEMBERS_MAX] = { 0 };
+    int most;
+
+    for (uint32_t i = 0; i < cluster->member_count; i++)
+        verdicts[i] = reporter(cluster, &cluster->members[i], &heard[i], cluster->token);
+    most = find_furthest(cluster, heard, verdicts);
+    if (most < 0) {
+        for (uint32_t i = 0; i < cluster->member_count; i++)
+            verdicts[i] = verdicts[i] == VERDICT_WRITTEN_OFF ? VERDICT_READY : verdicts[i];
+        most = find_furthest(cluster, heard, verdicts);
+    }
+    if (most < 0)
+        return 0;
+    *ret_timeline = heard[most].report->fence.timeline;
+    *ret_end = heard[most].report->fence.end;
+    return cluster->members[most].node_id;
+}
+
 static void add_directory(struct demand *demand, struct directory_id directory, struct directory_id winner)
 {
     if (directory.no == 0 || directory_is(directory, winner) || demand_names(demand, directory))

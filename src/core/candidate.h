@@ -62,6 +62,13 @@ struct ranking {
 void candidate_rank(const struct cluster *cluster, const struct heard heard[MEMBERS_MAX], struct token fence_token,
                     int32_t preferred, uint32_t avoid, struct lsn async_lsn, struct ranking *ret_ranking);
 
+/*
+ * Who of those that have reported under the current fence holds most, whatever the demands ask for: what an operator is
+ * shown (words.h). Where nobody else has, those that were written off are looked at too. Node id, 0: nobody.
+ */
+int32_t candidate_most(const struct cluster *cluster, const struct heard heard[MEMBERS_MAX],
+                       struct timeline *ret_timeline, struct lsn *ret_end);
+
 /* The demands are met by R (directories), `primary_in` saying that the replaced primary's own directory is in R. */
 bool demands_met(const struct cluster *cluster, const struct directory_id *reported, uint32_t reported_count);
 

@@ -10,7 +10,8 @@
  * WRITE_OFF looks at what the demands come to together, {S, k} of their union and least k. A commit that was
  * acknowledged under it lies on k of S, so on k - 1 at least of those left: {S less X, k - 1} still asks for one of
  * them. With k = 1, and with k = 0 where X is the primary itself, all that are left are asked: what any of them holds
- * is kept, and what X alone held is the loss. Where nobody is left in S nobody is asked.
+ * is kept, and what X alone held is the loss. Where nobody is left in S nobody is asked. A directory that no member has
+ * any more is taken out likewise: what it held is not there.
  */
 #include "core/cluster_rules.h"
 
@@ -48,11 +49,30 @@ static void take_out(struct demand *demand, struct directory_id directory)
 {
     uint32_t kept = 0;
 
+    if (!demand_names(demand, directory))
+        return;
+    if (demand->k > 1)
+        demand->k--;
+
     for (uint32_t i = 0; i < demand->count; i++)
         if (!directory_is(demand->directories[i], directory))
             demand->directories[kept++] = demand->directories[i];
     memset(&demand->directories[kept], 0, (demand->count - kept) * sizeof demand->directories[0]);
     demand->count = kept;
+}
+
+/*
+ * What no member has any more was written over by a rewind or clone: nobody can bring it back. Not where a member has
+ * not said yet which directory it has: it may be that one.
+ */
+static void take_out_retired(const struct cluster *cluster, struct demand *demand)
+{
+    for (uint32_t i = 0; i < cluster->member_count; i++)
+        if (cluster->members[i].kind == NODE_DATA && cluster->members[i].directory.no == 0)
+            return;
+    for (uint32_t i = demand->count; i > 0; i--)
+        if (!cluster_member_by_directory(cluster, demand->directories[i - 1]))
+            take_out(demand, demand->directories[i - 1]);
 }
 
 /* Somebody else could be elected: who is the last one is not written off, there would be no way on. */
@@ -91,12 +111,12 @@ enum apply_result rules_write_off(struct cluster *cluster, const struct command 
         rules_merge_demands(cluster);
     struct demand *demand = &cluster->demands[0];
     take_out(demand, command->directory);
+    take_out_retired(cluster, demand);
     if (alone)
         demand->k = 1;
-    else if (demand->k > 1)
-        demand->k--;
     keep(cluster, command);
     cluster->operation.words.written_off = true;
+    cluster->operation.words.accepted = false; /* that was of another situation: those who are left are waited for */
     member->written_off = true;
     rules_record(cluster, command, command->node_id, "raftmgr_write_off", "node \"%s\" (ID: %d) is written off: %s",
                  member->name, command->node_id, command->text);

@@ -223,7 +223,7 @@ static void words_belong_to_one_fence(void)
 /* The loss ends where it was said to end, whoever leads and whatever that one has heard. */
 static void nobody_is_elected_who_holds_less(void)
 {
-    struct cluster cluster;
+    struct cluster cluster, further;
 
     agreed_four(&cluster, 1);
     agreed_do_fence(&cluster);
@@ -238,6 +238,10 @@ static void nobody_is_elected_who_holds_less(void)
     struct command first = agreed_word(&cluster, COMMAND_ACCEPT_LOSS, B, 1000);
     ACCEPTED(&cluster, agreed_word(&cluster, COMMAND_ACCEPT_LOSS, C, 900));
     REFUSED(&cluster, first);
+    /* Who then writes one off waits for the others: an acceptance is of its own situation alone. */
+    further = cluster;
+    ACCEPTED(&further, agreed_word(&further, COMMAND_WRITE_OFF, B, 800));
+    CU_ASSERT(!further.operation.words.accepted && further.operation.words.written_off);
     elect = agreed_elect(&cluster, C, DEMAND(1, A, B));
     elect.lsn.at = 900;
     ACCEPTED(&cluster, elect);
@@ -288,6 +292,27 @@ static void the_last_one_is_not_written_off(void)
     ACCEPTED(&cluster, agreed_elect(&cluster, B, DEMAND(0, 0)));
 }
 
+/* A rewound member's former directory holds nothing any more: nobody waits for it after a word. */
+static void nobody_waits_for_what_is_written_over(void)
+{
+    struct cluster cluster, unsaid;
+    struct directory_id reported[] = { agreed_directory(B) };
+
+    agreed_four(&cluster, 2);
+    ACCEPTED(&cluster, agreed_directory_is(&cluster, C, agreed_directory(E)));
+    ACCEPTED(&cluster, agreed_add(&cluster, DEMAND(1, B, E)));
+    agreed_do_fence(&cluster);
+    CU_ASSERT(!demands_met(&cluster, reported, 1));
+    /* A member that has not said which directory it has may have that one. */
+    unsaid = cluster;
+    ACCEPTED(&unsaid, agreed_join(&unsaid, D));
+    ACCEPTED(&unsaid, agreed_word(&unsaid, COMMAND_WRITE_OFF, C, 1000));
+    CU_ASSERT(!demands_met(&unsaid, reported, 1));
+    ACCEPTED(&cluster, agreed_word(&cluster, COMMAND_WRITE_OFF, C, 1000));
+    CU_ASSERT(cluster.demands[0].count == 1 && demand_names(&cluster.demands[0], agreed_directory(B)));
+    CU_ASSERT(cluster.demands[0].k == 1 && demands_met(&cluster, reported, 1) && !demands_met(&cluster, NULL, 0));
+}
+
 static void a_host_is_off_until_its_daemon_says_hello(void)
 {
     struct cluster cluster;
@@ -327,6 +352,7 @@ static const struct unit_test tests[] = {
     { "nobody is elected who holds less than was said", nobody_is_elected_who_holds_less },
     { "who is written off comes back with another directory", who_is_written_off_comes_back_with_another_directory },
     { "the last one with data is not written off", the_last_one_is_not_written_off },
+    { "nobody waits for a directory that was written over", nobody_waits_for_what_is_written_over },
     { "a host is off until its daemon says HELLO", a_host_is_off_until_its_daemon_says_hello },
 };
 const struct unit_suite suite_cluster_words = UNIT_SUITE("cluster_words", tests);

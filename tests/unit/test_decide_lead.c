@@ -6,21 +6,16 @@
  * judged anew from the facts, not by the functions that made it.
  */
 #include "agreed_steps.h"
-#include "core/decide.h"
-
-#define SECOND 1000000LL
-#define NOW (1000 * SECOND)
-#define HELD 2000
-#define MISSED 1000
+#include "lead_views.h"
 
 static unsigned reached[WHY_COUNT];
 
-struct bench {
-    struct cluster cluster;
-    struct report reports[MEMBERS_MAX];
-    struct lead_view view;
-    struct lead_plan plan;
-};
+#define AFTER(name, before, ...)                                                                                       \
+    static void name(struct cluster *cluster)                                                                          \
+    {                                                                                                                  \
+        before(cluster);                                                                                               \
+        ACCEPTED(cluster, __VA_ARGS__);                                                                                \
+    }
 
 /* --- agreed states ------------------------------------------------------------------------------------------------ */
 
@@ -53,11 +48,7 @@ static void fenced_async(struct cluster *cluster)
     cluster->policy.durability = DURABILITY_ASYNC;
 }
 
-static void elected(struct cluster *cluster)
-{
-    fenced(cluster);
-    ACCEPTED(cluster, agreed_elect(cluster, B, DEMAND(1, A, C)));
-}
+AFTER(elected, fenced, agreed_elect(cluster, B, DEMAND(1, A, C)))
 
 static void fenced_again(struct cluster *cluster)
 {
@@ -65,23 +56,9 @@ static void fenced_again(struct cluster *cluster)
     agreed_do_fence(cluster);
 }
 
-static void switching(struct cluster *cluster)
-{
-    active(cluster);
-    ACCEPTED(cluster, agreed_switchover(cluster, B));
-}
-
-static void switched(struct cluster *cluster)
-{
-    switching(cluster);
-    ACCEPTED(cluster, agreed_elect_over(cluster, B, DEMAND(1, A, C)));
-}
-
-static void paused(struct cluster *cluster)
-{
-    active(cluster);
-    ACCEPTED(cluster, agreed_pause(cluster, W, PAUSE_ON));
-}
+AFTER(switching, active, agreed_switchover(cluster, B))
+AFTER(switched, switching, agreed_elect_over(cluster, B, DEMAND(1, A, C)))
+AFTER(paused, active, agreed_pause(cluster, W, PAUSE_ON))
 
 static void fenced_unpausing(struct cluster *cluster)
 {
@@ -91,35 +68,11 @@ static void fenced_unpausing(struct cluster *cluster)
 }
 
 /* Operators have spoken: design 5.2, 5.3 step 6. */
-static void fenced_host_off(struct cluster *cluster)
-{
-    fenced_unpausing(cluster);
-    ACCEPTED(cluster, agreed_host_off(cluster, A));
-}
-
-static void fenced_accepted(struct cluster *cluster)
-{
-    fenced(cluster);
-    ACCEPTED(cluster, agreed_word(cluster, COMMAND_ACCEPT_LOSS, B, MISSED));
-}
-
-static void fenced_accepted_most(struct cluster *cluster)
-{
-    fenced_alone(cluster);
-    ACCEPTED(cluster, agreed_word(cluster, COMMAND_ACCEPT_LOSS, B, HELD));
-}
-
-static void fenced_written_off(struct cluster *cluster)
-{
-    fenced(cluster);
-    ACCEPTED(cluster, agreed_word(cluster, COMMAND_WRITE_OFF, C, HELD));
-}
-
-static void fenced_alone_written_off(struct cluster *cluster)
-{
-    fenced_alone(cluster);
-    ACCEPTED(cluster, agreed_word(cluster, COMMAND_WRITE_OFF, A, MISSED));
-}
+AFTER(fenced_host_off, fenced_unpausing, agreed_host_off(cluster, A))
+AFTER(fenced_accepted, fenced, agreed_word(cluster, COMMAND_ACCEPT_LOSS, B, MISSED))
+AFTER(fenced_accepted_most, fenced_alone, agreed_word(cluster, COMMAND_ACCEPT_LOSS, B, HELD))
+AFTER(fenced_written_off, fenced, agreed_word(cluster, COMMAND_WRITE_OFF, C, HELD))
+AFTER(fenced_alone_written_off, fenced_alone, agreed_word(cluster, COMMAND_WRITE_OFF, A, MISSED))
 
 /* clang-format off */
 static void (*const states[])(struct cluster *cluster) = {
@@ -128,155 +81,6 @@ static void (*const states[])(struct cluster *cluster) = {
     fenced_alone_written_off,
 };
 /* clang-format on */
-
-/* --- what members may have reported ------------------------------------------------------------------------------- */
-
-static uint32_t choose(uint64_t *choices, uint32_t count)
-{
-    uint32_t choice = (uint32_t)(*choices % count);
-
-    *choices /= count;
-    return choice;
-}
-
-static uint32_t index_of(const struct bench *bench, int32_t node_id)
-{
-    uint32_t i = 0;
-
-    while (bench->cluster.members[i].node_id != node_id)
-        i++;
-    return i;
-}
-
-/* A healthy member's report, without anything about a fence. */
-static struct report *report(struct bench *bench, int32_t node_id)
-{
-    uint32_t i = index_of(bench, node_id);
-    const struct member *member = &bench->cluster.members[i];
-    struct report *made = &bench->reports[i];
-
-    *made = (struct report){
-        .node_id = node_id,
-        .raft_id = member->raft_id,
-        .start_no = member->start_no,
-        .applied = bench->cluster.version,
-        .token = bench->cluster.token,
-        .hello = true,
-        .pg_state = member->kind == NODE_WITNESS ? PG_UNKNOWN : PG_STANDBY,
-        .pg_answering = true,
-        .directory = member->directory,
-        .system_identifier = AGREED_SYSTEM,
-        .timeline = bench->cluster.primary.from_timeline,
-        .end = { HELD },
-        .following = true,
-        .primary_seen_us = 100,
-        .told = { bench->cluster.primary.token, true, 1, 1, { HELD } },
-    };
-    bench->view.heard[i] = (struct heard){ .report = made, .age_us = 1000 };
-    return made;
-}
-
-static void has_data(struct report *made, const struct cluster *cluster, uint64_t end)
-{
-    made->fence.data = true;
-    made->fence.token = cluster->token;
-    made->fence.directory = made->directory;
-    made->fence.timeline = cluster->primary.from_timeline;
-    made->fence.end = made->end = (struct lsn){ end };
-}
-
-/* The writer's own report: whether it stopped, and how much that is worth. */
-static void choose_writer(uint64_t *choices, struct bench *bench)
-{
-    const struct cluster *cluster = &bench->cluster;
-    struct report *writer = report(bench, cluster->primary.node_id);
-    bool over = cluster->operation.kind == OPERATION_SWITCHOVER;
-    uint32_t choice = choose(choices, 11);
-    struct heard *heard = &bench->view.heard[index_of(bench, cluster->primary.node_id)];
-
-    writer->pg_state = PG_PRIMARY;
-    writer->lease_valid = choice == 1;
-    writer->trouble = choice == 2 ? TROUBLE_GIVING_UP : TROUBLE_NONE;
-    if (choice == 0)
-        heard->report = NULL;
-    if (choice < 3)
-        return;
-    writer->pg_state = PG_STOPPED;
-    writer->pg_was_primary = true;
-    writer->trouble = choice == 8 ? TROUBLE_DOWN : TROUBLE_STOPPED;
-    writer->fence = (struct fence_report){ .stopped = true, .clean = choice == 3, .directory = writer->directory };
-    writer->fence.timeline = cluster->primary.from_timeline;
-    writer->fence.end.at = HELD;
-    writer->fence.token.no = cluster->token.no + over;
-    writer->fence.data = choice == 3;
-    if (choice == 5)
-        writer->fence.token.no--;
-    if (choice == 6)
-        writer->start_no--; /* of a former life */
-    if (choice == 9)
-        writer->pg_state = PG_ORPHANS; /* and says that it died: some of it is left */
-    if (choice == 9)
-        writer->fence.stopped = false;
-    if (choice == 10)
-        writer->applied = 0; /* from before it was permitted to start */
-    if (choice == 7)
-        heard->age_us = 3 * SECOND; /* longer ago than failure_timeout */
-}
-
-#define VIEWS (11ull * 4 * 4 * 3 * 3 * 2 * 3)
-
-/* A voter's word that its grants are over: not given, for an older fence, or good. */
-static void choose_grants(uint64_t *choices, struct bench *bench, int32_t node_id)
-{
-    struct report *voter = &bench->reports[index_of(bench, node_id)];
-    uint32_t choice = choose(choices, 3);
-
-    voter->fence.grants_over = choice != 0;
-    if (voter->fence.token.no == 0)
-        voter->fence.token.no = bench->cluster.token.no - (choice == 1);
-}
-
-static void choose_view(uint64_t choices, struct bench *bench)
-{
-    struct lead_view *view = &bench->view;
-    const int32_t standbys[] = { bench->cluster.primary.node_id == B ? A : B, C };
-
-    *view = (struct lead_view){
-        .node_id = W,
-        .raft_id = cluster_member(&bench->cluster, W)->raft_id,
-        .start_no = 1,
-        .hello = true,
-        .raft = { .leader = true },
-        .leader_since_us = NOW - 500 * SECOND,
-    };
-    for (uint32_t i = 0; i < bench->cluster.member_count; i++)
-        view->raft.servers[view->raft.server_count++].raft_id = bench->cluster.members[i].raft_id;
-    for (uint32_t i = 0; i < view->raft.server_count; i++)
-        view->raft.servers[i].role = RAFT_ROLE_VOTER;
-    choose_writer(&choices, bench);
-    (void)report(bench, W);
-    for (size_t i = 0; i < ARRAY_LEN(standbys); i++) {
-        struct report *made = report(bench, standbys[i]);
-        uint32_t choice = choose(&choices, 4);
-        if (choice == 0)
-            bench->view.heard[index_of(bench, standbys[i])].report = NULL;
-        else if (choice == 1)
-            made->end.at = MISSED;
-        else
-            has_data(made, &bench->cluster, choice == 2 ? HELD : MISSED);
-    }
-    choose_grants(&choices, bench, standbys[0]);
-    choose_grants(&choices, bench, W);
-    bench->reports[index_of(bench, C)].fence.grants_over = true;
-    bench->reports[index_of(bench, bench->cluster.primary.node_id)].fence.grants_over = true;
-    view->primary_seen_us = choose(&choices, 2) ? NOW - 1000 : NOW - 100 * SECOND;
-    uint32_t choice = choose(&choices, 3);
-    view->operation_since_us = choice == 0 ? NOW : NOW - 500 * SECOND;
-    bench->cluster.policy.fence_wait = choice == 2 ? FENCE_WAIT_NONE : FENCE_WAIT_LEASE;
-    if (view->primary_seen_us < NOW - SECOND)
-        for (uint32_t i = 0; i < bench->cluster.member_count; i++)
-            bench->reports[i].primary_seen_us = -1;
-}
 
 /* --- what must hold ----------------------------------------------------------------------------------------------- */
 
