@@ -87,6 +87,7 @@ static void on_commit(struct host *host, const struct command *command)
     if (result != APPLY_OK)
         return;
     check->commands[command->kind]++;
+    words_committed(world, command);
     if (command->kind == COMMAND_ELECT || command->kind == COMMAND_FOUND)
         token_given(world, &check->reference);
     if (check->reference.policy.durability == DURABILITY_ASYNC)

@@ -70,6 +70,9 @@ void check_acked(struct host *host, struct wal commit)
 
     check->acks++;
     check->last_ack_us = world->now_us;
+    /* Given up by an operator, who took somebody to be gone: not lost by us. */
+    if (present != host && words_give_up(world, commit))
+        return;
     /* A thawed host may acknowledge until its guard runs, where it waits for nobody. */
     if (check->async && present != host)
         return;
@@ -100,17 +103,35 @@ static void check_bound(struct host *host, struct wal lost)
                    host->index + 1, held, writer + 1, told, allowance);
 }
 
+/* An operator gave this commit up: nobody whom that word still asked for had it. */
+static bool given_up(struct host *host, const struct meant *word, struct wal acked)
+{
+    struct world *world = host->world;
+
+    if (!words_give_up(world, acked))
+        return false;
+    for (uint32_t i = 0; word && i < world->profile.data; i++)
+        if ((word->asked >> i & 1) && world->hosts[i].server.wal.branch >= 0 &&
+            wal_holds(world, world->hosts[i].server.wal, acked))
+            check_fail(world, "G3", "n%u is primary and lacks what n%u holds, which nobody gave up", host->index + 1,
+                       i + 1);
+    return true;
+}
+
 void check_loss(struct host *host)
 {
     struct world *world = host->world;
     const struct check *check = &world->check;
+    const struct meant *word = words_under(world, host->server.conf.token.no);
     bool lag_rule = world->profile.policy.durability == DURABILITY_ASYNC;
 
     for (uint32_t i = 0; i < world->branch_count; i++) {
         struct wal acked = { (int32_t)i, world->branches[i].acked };
         if (acked.end == 0 || wal_holds(world, host->server.wal, acked))
             continue;
-        if (check->reference.operation.kind == OPERATION_SWITCHOVER)
+        if (given_up(host, word, acked))
+            world->branches[i].acked = 0;
+        else if (check->reference.operation.kind == OPERATION_SWITCHOVER)
             check_fail(world, "G5", "the switchover to n%u lost what was acknowledged up to %" PRIu64, host->index + 1,
                        acked.end);
         else if (!check->async)

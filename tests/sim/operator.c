@@ -56,6 +56,8 @@ void profile_draw(struct world *world)
     profile->early_us = world_permille(world, 100) ? world_chance(world, 300 * MS, 4 * SEC) : 0;
     profile->snapshot_every = (uint64_t)world_chance(world, 12, 150);
     profile->fast_link_us = world_permille(world, 200) ? (uint32_t)world_chance(world, 1000, 15000) : 0;
+    profile->speaks = world_permille(world, 300);
+    profile->pauses = world_permille(world, 300);
 }
 
 /* Founder: a server that runs and nobody manages. The others: clones of it, made before their daemons. */
@@ -93,7 +95,7 @@ static void begin(struct world *world)
     host_daemon_start(founder);
 }
 
-static bool submit(struct host *through, struct command *command)
+bool operator_submit(struct host *through, struct command *command)
 {
     struct world *world = through->world;
     struct err err = { 0 };
@@ -116,11 +118,11 @@ static void found(struct host *founder)
     if (!founder->manager.lead.raft.leader)
         return;
     command.member = founder->manager.config.self;
-    (void)submit(founder, &command);
+    (void)operator_submit(founder, &command);
 }
 
 /* A member whose daemon answers; requests for admission are the leader's. */
-static struct host *anybody(struct world *world, bool leading)
+struct host *operator_through(struct world *world, bool leading)
 {
     for (uint32_t i = 0; i < world->profile.hosts; i++) {
         struct host *host = &world->hosts[i];
@@ -135,7 +137,7 @@ static struct host *anybody(struct world *world, bool leading)
 static void join(struct world *world, struct host *host)
 {
     struct command command = { .kind = COMMAND_JOIN, .system_identifier = 7 };
-    struct host *through = anybody(world, true);
+    struct host *through = operator_through(world, true);
 
     if (!through || !host->up)
         return;
@@ -158,7 +160,7 @@ static void join(struct world *world, struct host *host)
     (void)text_copy(command.member.name, sizeof command.member.name, host->name);
     (void)text_copy(command.member.conninfo, sizeof command.member.conninfo, host->conninfo);
     (void)snprintf(command.member.address, sizeof command.member.address, "%s:7654", host->name);
-    (void)submit(through, &command);
+    (void)operator_submit(through, &command);
 }
 
 static void enroll(struct world *world, struct host *host)
@@ -167,7 +169,7 @@ static void enroll(struct world *world, struct host *host)
     struct command command = { .kind = COMMAND_REGISTER, .node_id = host->node_id };
 
     if (member && !member->registered && host->daemon_up && host->manager.node.hello)
-        (void)submit(host, &command);
+        (void)operator_submit(host, &command);
 }
 
 static void complete(struct world *world)
@@ -188,10 +190,10 @@ static void complete(struct world *world)
 static void end_pause(struct world *world)
 {
     struct command command = { .kind = COMMAND_PAUSE, .number = PAUSE_ENDING };
-    struct host *through = anybody(world, false);
+    struct host *through = operator_through(world, false);
 
     if (world->healed && world->check.reference.pause == PAUSE_ON && through)
-        (void)submit(through, &command);
+        (void)operator_submit(through, &command);
 }
 
 void operator_moment(struct world *world)
@@ -214,6 +216,7 @@ void operator_moment(struct world *world)
                 enroll(world, &world->hosts[i]);
         }
         end_pause(world);
+        words_moment(world);
     }
     if (!world->complete)
         complete(world);

@@ -149,6 +149,16 @@ void plant_look(struct host *host, struct pg_seen *seen)
     }
 }
 
+void plant_word(const struct world *world, struct command *command)
+{
+    if (world->plant == PLANT_NO_FLOOR) {
+        command->timeline.no = 1;
+        command->lsn.at = 1;
+    }
+    if (world->plant == PLANT_WIDE_WORD && command->kind == COMMAND_WRITE_OFF)
+        command->kind = COMMAND_ACCEPT_LOSS;
+}
+
 bool plant_drops(struct host *host, const uint8_t *bytes, size_t length)
 {
     struct command command;

@@ -26,6 +26,9 @@
     PLANT(START_UNFINISHED, "start-unfinished", "G7", "an unfinished data directory passes for a whole one")           \
     PLANT(MUTE_FENCE, "mute-fence", "LIVE", "nobody is ever fenced")                                                   \
     PLANT(STATE_DIFFERS, "state-differs", "STATE", "one node applies an entry in its own way")                         \
+    PLANT(NOT_OFF, "host-is-not-off", "G1", "an operator says of a host that runs that it is off (R17)")               \
+    PLANT(NO_FLOOR, "word-keeps-nothing", "G3", "a word does not say what is kept")                                    \
+    PLANT(WIDE_WORD, "word-too-wide", "G3", "who writes one member off gives all up (R30)")                            \
     PLANT(DOUBLE_VOTE, "double-vote", "RAFT", "a Raft server votes twice in a term")
 
 enum plant {
@@ -39,6 +42,8 @@ enum plant {
 struct host;
 struct pg_action;
 struct pg_seen;
+struct world;
+struct command;
 
 /* By name; PLANT_NONE when there is no such plant. */
 enum plant plant_by_name(const char *name);
@@ -49,6 +54,8 @@ void plant_before_crank(struct host *host);
 void plant_message(struct host *host, uint64_t from_raft_id, const struct message *message);
 void plant_action(struct host *host, struct pg_action *action);
 void plant_look(struct host *host, struct pg_seen *seen);
+/* An operator's word about data, about to be said. */
+void plant_word(const struct world *world, struct command *command);
 /* This proposal is lost. */
 bool plant_drops(struct host *host, const uint8_t *bytes, size_t length);
 

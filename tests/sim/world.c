@@ -202,6 +202,7 @@ static void init(struct world *world, uint64_t seed, int64_t seconds)
     memset(world->cut_until_us, 0, sizeof world->cut_until_us);
     world->bad_net_until_us = world->failing_until_us = 0;
     world->connections = world->serials = 0;
+    memset(&world->words, 0, sizeof world->words);
     world->branch_count = world->entry_count = world->servers_count = world->store_used = 0;
     world->end_us = seconds * SEC;
     world->heal_us = seconds * SEC * 6 / 10;

@@ -12,6 +12,7 @@
 #include "group.h"
 #include "plant.h"
 #include "server.h"
+#include "words.h"
 
 #define HOSTS_MAX 5
 #define SLOTS_MAX 4096
@@ -35,6 +36,7 @@ struct profile {
     int64_t early_us;         /* faults begin here even if the cluster is not complete; 0: when it is */
     uint64_t snapshot_every;
     uint32_t fast_link_us;
+    bool speaks, pauses; /* an operator, words.c */
 };
 
 struct guard_fake {
@@ -121,6 +123,7 @@ struct world {
     struct entry entries[ENTRIES_MAX];
     struct servers servers[SERVERS_MAX];
     struct check check;
+    struct words_said words;
     uint32_t free_count;
     uint16_t free_slots[SLOTS_MAX];
     struct slot slots[SLOTS_MAX];
@@ -171,6 +174,10 @@ void act_abandon(struct host *host);
 /* operator.c and fault.c */
 void profile_draw(struct world *world);
 void operator_moment(struct world *world);
+/* A member whose daemon answers, or the leader; NULL: there is none. */
+struct host *operator_through(struct world *world, bool leading);
+bool operator_submit(struct host *through, struct command *command);
+
 void fault_moment(struct world *world, const struct moment *moment);
 void fault_heal(struct world *world);
 void fault_strike(struct host *host); /* something interesting has just happened here */
