@@ -61,6 +61,39 @@ static const struct command cluster_commands[] = {
     END,
 };
 
+static const struct command failover_commands[] = {
+    { .name = "status",
+      .takes = TAKES_CONFIG,
+      .brief = "what an open failover waits for, who is missing, and what would be lost without them",
+      .run = run_failover_status },
+    { .name = "accept-loss",
+      .takes = TAKES_CONFIG | TAKES(ACCEPT_LOSS) | TAKES(DRY_RUN),
+      .brief = "elect the best of those who report, though acknowledged commits may be missing",
+      .more = "Without --accept-loss it changes nothing: it names what would be lost, and the word that accepts this "
+              "loss\n"
+              "and no other.",
+      .run = run_accept_loss },
+    { .name = "write-off",
+      .args = "NODE",
+      .args_min = 1,
+      .args_max = 1,
+      .takes = TAKES_CONFIG | TAKES(ACCEPT_LOSS) | TAKES(DRY_RUN),
+      .brief = "give a node's data up for good: no failover waits for it any more",
+      .more =
+          "Without --accept-loss it changes nothing, as above. The node's data directory counts for nothing from then\n"
+          "on; when it comes back it is rewound or cloned.",
+      .run = run_write_off },
+    { .name = "host-off",
+      .args = "NODE",
+      .args_min = 1,
+      .args_max = 1,
+      .takes = TAKES_CONFIG | TAKES(IS_OFF) | TAKES(DRY_RUN),
+      .brief = "say that the host of the old primary is switched off, so that nothing waits for its end",
+      .more = "Without --is-off it changes nothing, and gives the word. Refused while that node's daemon is heard.",
+      .run = run_host_off },
+    END,
+};
+
 static const struct command config_commands[] = {
     { .name = "show",
       .takes = TAKES_CONFIG,
@@ -122,6 +155,7 @@ static const struct command top_commands[] = {
           "Without --to, the best candidate. It either completes or returns to the old primary. --dry-run prints each\n"
           "check and changes nothing.",
       .run = run_switchover },
+    { .name = "failover", .brief = "a failover that waits, and the ways out", .children = failover_commands },
     { .name = "pause", .takes = TAKES_CONFIG, .brief = "stop failing over, for maintenance", .run = run_pause },
     { .name = "unpause", .takes = TAKES_CONFIG, .brief = "fail over again", .run = run_unpause },
     { .name = "config", .brief = "settings", .children = config_commands },

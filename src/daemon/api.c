@@ -34,6 +34,10 @@ static void (*const turns[API_KIND_COUNT])(struct api_client *client, int64_t no
     [API_WITNESS_REGISTER] = api_turn_member_register,
     [API_CLUSTER_EVENT] = api_turn_cluster_event,
     [API_SWITCHOVER] = api_turn_switchover,
+    [API_FAILOVER_STATUS] = api_turn_failover,
+    [API_WRITE_OFF] = api_turn_failover,
+    [API_ACCEPT_LOSS] = api_turn_failover,
+    [API_HOST_OFF] = api_turn_failover,
     [API_PAUSE] = api_turn_pause,
     [API_UNPAUSE] = api_turn_pause,
     [API_CONFIG_SHOW] = api_turn_config_show,
@@ -199,14 +203,10 @@ void api_waits(struct api_client *client, const char *format, ...)
 
 /* -- proposing and looking ---------------------------------------------------------------------------------------- */
 
-bool api_propose(struct api_client *client, struct command *command, int64_t now_us)
+bool api_try(struct api_client *client, struct command *command)
 {
-    struct api_task *task = &client->task;
-    struct manager *manager = &client->daemon->manager;
+    const struct manager *manager = &client->daemon->manager;
     char reason[TEXT_SIZE];
-
-    if (task->submitted_us != 0 && now_us - task->submitted_us < API_RESUBMIT_US)
-        return true;
     struct cluster *copy = malloc(sizeof *copy);
     if (!copy) {
         api_refuse(client, ERR_MEMORY, NULL, "out of memory");
@@ -222,6 +222,18 @@ bool api_propose(struct api_client *client, struct command *command, int64_t now
         api_refuse(client, ERR_REFUSED, NULL, "%s", reason);
         return false;
     }
+    return true;
+}
+
+bool api_propose(struct api_client *client, struct command *command, int64_t now_us)
+{
+    struct api_task *task = &client->task;
+    struct manager *manager = &client->daemon->manager;
+
+    if (task->submitted_us != 0 && now_us - task->submitted_us < API_RESUBMIT_US)
+        return true;
+    if (!api_try(client, command))
+        return false;
     /* No leader: it is tried again until the deadline, and the answer then says why it came to nothing. */
     if (manager_submit(manager, command, now_us, NULL) == 0)
         task->submitted_us = now_us;
@@ -316,7 +328,7 @@ static void begin(struct api_client *client, const char *line, size_t length)
     task->begun_us = now_us;
     task->told_us = now_us;
     task->deadline_us = now_us + task->request.timeout_ms * 1000;
-    if (task->request.kind != API_STATUS) {
+    if (task->request.kind != API_STATUS && task->request.kind != API_FAILOVER_STATUS) {
         (void)snprintf(quoted, sizeof quoted, "%.*s", (int)(length < 100 ? length : 100), line);
         char text[2 * TEXT_SIZE];
         daemon_event(client->daemon, EVENT_CONTROL, "request=%s", log_quoted(text, sizeof text, quoted));

@@ -1,6 +1,7 @@
 /*
  * api.h - shared between the files of the control socket: api.c (connections), api_request.c (what was asked), and
- * api_register.c, api_switchover.c, api_settings.c, api_ask.c (the answers). The protocol: docs/reference/control.md.
+ * api_register.c, api_switchover.c, api_failover.c, api_settings.c, api_ask.c (the answers). The protocol:
+ * docs/reference/control.md.
  *
  * A request is a small state machine: its turn is called after every turn of the crank until it has answered. It waits
  * for the agreed state and never for anything else, so a slow client or a slow cluster holds nobody up.
@@ -29,6 +30,10 @@ enum api_kind {
     API_WITNESS_REGISTER,
     API_CLUSTER_EVENT,
     API_SWITCHOVER,
+    API_FAILOVER_STATUS,
+    API_WRITE_OFF,
+    API_ACCEPT_LOSS,
+    API_HOST_OFF,
     API_PAUSE,
     API_UNPAUSE,
     API_CONFIG_SHOW,
@@ -49,6 +54,7 @@ struct api_request {
     char node_name[NAME_SIZE];
     char name[NAME_SIZE];
     char value[SETTING_TEXT_SIZE];
+    char word[NAME_SIZE]; /* what the same request without it gave: it is meant */
 };
 
 /* Takes one line apart. ERR_USAGE says what is wrong with it. Members that nobody knows are passed over. */
@@ -74,7 +80,8 @@ struct api_task {
     int32_t from, to;   /* switchover: node ids */
     struct token token; /* under which it began */
     uint32_t shown_phase;
-    int64_t stopped_us; /* switchover: the old primary was seen to stop */
+    int64_t stopped_us;     /* switchover: the old primary was seen to stop */
+    struct command command; /* failover: as it was decided upon */
     int64_t promoted_us;
 };
 
@@ -114,6 +121,10 @@ void api_fail(struct api_client *client, const struct err *err, const char *hint
 /* Notes what the request waits for. */
 void api_waits(struct api_client *client, const char *format, ...) PRINTF_LIKE(2, 3);
 
+/* The state as known here would accept this command, which is completed. False: the request is answered with why not.
+ */
+bool api_try(struct api_client *client, struct command *command);
+
 /*
  * Proposes the command, again every API_RESUBMIT_US for as long as it is called. A command that the state as known here
  * would refuse is not proposed: the request is answered with the reason and false is returned.
@@ -129,6 +140,9 @@ json_t *api_node(const struct cluster *cluster, int32_t node_id);
 /* The newest report of a member that has been heard within failure_timeout (a second at least); NULL otherwise. */
 const struct report *api_report(const struct daemon *daemon, int32_t node_id, int64_t now_us);
 
+/* By name, or by number as text; NULL: there is none. */
+const struct member *api_member(const struct cluster *cluster, const char *text);
+
 /* From publish.c: how the newest publication of the schema ended. True for a failure that was not told yet. */
 bool api_published(struct daemon *daemon, int code, const char *text);
 
@@ -140,6 +154,7 @@ void api_turn_cluster_event(struct api_client *client, int64_t now_us);
 void api_turn_primary_register(struct api_client *client, int64_t now_us);
 void api_turn_member_register(struct api_client *client, int64_t now_us);
 void api_turn_switchover(struct api_client *client, int64_t now_us);
+void api_turn_failover(struct api_client *client, int64_t now_us);
 void api_turn_pause(struct api_client *client, int64_t now_us);
 void api_turn_config_show(struct api_client *client, int64_t now_us);
 void api_turn_config_set(struct api_client *client, int64_t now_us);

@@ -15,6 +15,10 @@ static const struct {
     [API_WITNESS_REGISTER] = { "witness_register", 60000 },
     [API_CLUSTER_EVENT] = { "cluster_event", API_QUICK_MS },
     [API_SWITCHOVER] = { "switchover", 60000 },
+    [API_FAILOVER_STATUS] = { "failover_status", API_QUICK_MS },
+    [API_WRITE_OFF] = { "write_off", API_QUICK_MS },
+    [API_ACCEPT_LOSS] = { "accept_loss", API_QUICK_MS },
+    [API_HOST_OFF] = { "host_off", API_QUICK_MS },
     [API_PAUSE] = { "pause", API_QUICK_MS },
     [API_UNPAUSE] = { "unpause", API_QUICK_MS },
     [API_CONFIG_SHOW] = { "config_show", API_QUICK_MS },
@@ -96,11 +100,14 @@ static int get_arguments(const json_t *line, struct api_request *request, struct
     failed = failed ? failed : get_text(line, "node_name", request->node_name, sizeof request->node_name, err);
     failed = failed ? failed : get_text(line, "name", request->name, sizeof request->name, err);
     failed = failed ? failed : get_text(line, "value", request->value, sizeof request->value, err);
+    failed = failed ? failed : get_text(line, "word", request->word, sizeof request->word, err);
     request->limit = (int32_t)limit;
     request->node_id = (int32_t)node_id;
     if (!failed && request->kind == API_CONFIG_SET &&
         (request->name[0] == '\0' || !json_is_string(json_object_get(line, "value"))))
         return err_set(err, ERR_USAGE, "config_set needs 'name' and 'value'");
+    if (!failed && (request->kind == API_WRITE_OFF || request->kind == API_HOST_OFF) && request->node_name[0] == '\0')
+        return err_set(err, ERR_USAGE, "it needs 'node_name'");
     return failed;
 }
 

@@ -173,7 +173,7 @@ static void look_at_others(struct checks *checks)
 
 /* -- the target --------------------------------------------------------------------------------------------------- */
 
-static const struct member *by_text(const struct cluster *cluster, const char *text)
+const struct member *api_member(const struct cluster *cluster, const char *text)
 {
     const struct member *member = cluster_member_by_name(cluster, text);
     char *end;
@@ -224,7 +224,7 @@ static void run_checks(struct api_client *client, int64_t now_us)
         api_refuse(client, ERR_REFUSED, NULL, "the cluster has no primary to switch over from");
         return;
     }
-    checks.to = task->request.to[0] ? by_text(cluster, task->request.to) : best(&checks);
+    checks.to = task->request.to[0] ? api_member(cluster, task->request.to) : best(&checks);
     if (!checks.to && task->request.to[0]) {
         api_refuse(client, ERR_NOT_FOUND, "\"rmctl cluster show\" lists the nodes", "there is no node '%s'",
                    task->request.to);

@@ -77,6 +77,28 @@ static void say_member(json_t *list, const struct status_facts *facts, const str
         status_say(list, "the grants of %s have not ended yet", member->name);
 }
 
+/* Who is waited for may never come back: the commands by which a person says so (design 5.3 step 6). */
+static void say_ways_out(json_t *list, const struct status_facts *facts, const struct lead_plan *plan)
+{
+    const struct cluster *cluster = &facts->manager->cluster;
+    const struct member *from = cluster_member(cluster, cluster->primary.node_id);
+    bool away = false;
+
+    for (uint32_t i = 0; i < cluster->member_count; i++)
+        away = away || (cluster->members[i].kind == NODE_DATA && !status_fresh(facts, &cluster->members[i]));
+    if (!cluster_fenced(cluster))
+        return;
+    if (plan->why == WHY_WRITER_LIVE && cluster->pause != PAUSE_OFF && from && !status_fresh(facts, from))
+        status_say(list,
+                   "after a pause only %s itself says that it has stopped; if its host is off for sure: rmctl failover "
+                   "host-off %s",
+                   from->name, from->name);
+    if (plan->why == WHY_LESS_THAN_TOLD || (plan->why == WHY_DEMANDS_UNMET && (away || !plan->waiting[0])))
+        status_say(list,
+                   "if who is missing is gone for good: \"rmctl failover accept-loss\" or \"rmctl failover write-off "
+                   "NODE\" says what would be lost, and how to go on without");
+}
+
 static json_t *reasons(const struct status_facts *facts, const struct lead_plan *plan)
 {
     const struct cluster *cluster = &facts->manager->cluster;
@@ -95,6 +117,7 @@ static json_t *reasons(const struct status_facts *facts, const struct lead_plan 
                    demand->version, from ? from->name : "the old primary");
     for (uint32_t i = 0; i < count; i++)
         say_member(list, facts, members[i], plan);
+    say_ways_out(list, facts, plan);
     return list;
 }
 

@@ -229,6 +229,33 @@ static void tells_what_a_failover_waits_for(void)
     json_decref(status);
 }
 
+/* Who is waited for may be gone for good: the commands by which a person says so stand with it (G6). */
+static void names_the_ways_out(void)
+{
+    world_make(&world);
+    agreed_do_fence(&world.manager.cluster);
+    struct report *report = world_hear(&world, A, 0);
+    report->pg_state = PG_STOPPED;
+    report->fence = (struct fence_report){ .token = world.manager.cluster.token, .stopped = true };
+    (void)world_hear(&world, C, 5000000);
+    world_link(&world);
+    json_t *status = status_json(&world.facts);
+    char *why = json_dumps(at(at(status, "operation"), "why"), 0);
+    CU_ASSERT(strstr(why, "rmctl failover accept-loss") && strstr(why, "rmctl failover write-off"));
+    CU_ASSERT_PTR_NULL(strstr(why, "host-off"));
+    free(why);
+    json_decref(status);
+
+    world.manager.cluster.pause = PAUSE_ENDING;
+    (void)world_hear(&world, A, 5000000);
+    world_link(&world);
+    status = status_json(&world.facts);
+    why = json_dumps(at(at(status, "operation"), "why"), 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(why, "rmctl failover host-off node1"));
+    free(why);
+    json_decref(status);
+}
+
 static void tells_where_a_node_stands(void)
 {
     world_make(&world);
@@ -350,6 +377,7 @@ static const struct unit_test tests[] = {
     { "an old report is no sign of life, and its lease has run out", silence_is_no_sign_of_life },
     { "what is wrong with a member stands with it", tells_what_is_wrong },
     { "an open failover says what it waits for, on any node", tells_what_a_failover_waits_for },
+    { "who waits for what may never come is told the ways out", names_the_ways_out },
     { "a node that is no member says where it stands", tells_where_a_node_stands },
     { "texts that are no UTF-8 do not spoil the object", takes_any_text },
     { "one more failure: majority, data and who may lead", counts_majority_and_data },
