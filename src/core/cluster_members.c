@@ -208,6 +208,8 @@ enum apply_result rules_directory(struct cluster *cluster, const struct command 
 
     if (!member || member->raft_id != command->raft_id || member->kind != NODE_DATA)
         return rules_refuse(reason, "only a data node itself names its data directory");
+    if (directory_spoiled(command->directory))
+        return rules_refuse(reason, "node %d's server was a primary without the right", command->node_id);
     if (directory_is(member->directory, command->directory))
         return APPLY_NOTHING;
     if (cluster_is_primary(cluster, member->node_id))

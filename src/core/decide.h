@@ -38,6 +38,7 @@ struct node_view {
     enum rejoin rejoin;
     struct pg_seen pg;             /* newest look */
     struct directory_id directory; /* identity found in the data directory; 0: none, or an unfinished clone or rewind */
+    bool foreign_shown;            /* its history was seen to be foreign: pg_rewind can tell where it parted */
     bool directory_known;          /* the log names it */
     uint64_t directory_at;         /* cluster version when the log learned of it in this life; 0: it knew before */
     struct lease_holder lease;
@@ -88,9 +89,11 @@ struct node_plan {
     enum guard_wish guard;
     int64_t guard_kill_at_us;
     bool forget_directory;       /* the identity is removed before a rewind or clone begins */
+    bool spoil_directory;        /* the server is a primary without the right: only a rewind or clone mends that */
     struct fence_report fence;   /* to be reported from now on */
     enum trouble trouble;        /* likewise */
     struct token diverged_under; /* to be remembered */
+    bool foreign_shown;          /* likewise */
     bool new_identity;           /* the data directory has none and needs one */
     bool look;                   /* something is awaited that a look at PostgreSQL shows */
     uint32_t command_count;

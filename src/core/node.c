@@ -136,6 +136,17 @@ bool node_keep_slots(struct node_turn *turn, enum why why)
     return true;
 }
 
+/* A primary on a timeline that was given to another, or to nobody. What it writes, nothing need ever show. */
+static bool usurped(const struct node_turn *turn)
+{
+    const struct pg_seen *pg = &turn->view->pg;
+    const struct given *given = cluster_given(turn->cluster, pg->timeline);
+
+    if (pg->state != PG_PRIMARY || pg->timeline.no == 0 || cluster_is_primary(turn->cluster, turn->view->node_id))
+        return false;
+    return given ? given->node_id != turn->view->node_id : !cluster_gave_out(turn->cluster, pg->timeline);
+}
+
 /* A data directory without identity gets one; the log learns of every new one before anybody counts on it. */
 static void announce_directory(struct node_turn *turn)
 {
@@ -143,10 +154,11 @@ static void announce_directory(struct node_turn *turn)
     bool whole = view->pg.state != PG_UNKNOWN && view->pg.state != PG_ABSENT;
     bool reworked = view->acting == ACT_REWIND || view->acting == ACT_CLONE;
 
-    if (view->directory.no == 0 && whole && !reworked)
+    turn->plan->spoil_directory = usurped(turn);
+    if (view->directory.no == 0 && whole && !reworked && !turn->plan->spoil_directory)
         turn->plan->new_identity = true;
-    if (view->directory.no != 0 && !directory_is(view->directory, turn->self->directory) &&
-        !cluster_is_primary(turn->cluster, view->node_id))
+    if (view->directory.no != 0 && !directory_spoiled(view->directory) &&
+        !directory_is(view->directory, turn->self->directory) && !cluster_is_primary(turn->cluster, view->node_id))
         node_propose(turn, COMMAND_DIRECTORY)->directory = view->directory;
 }
 

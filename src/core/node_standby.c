@@ -28,8 +28,8 @@ static bool attached(const struct node_turn *turn)
     bool own_way = !cluster_owns_wal(turn->cluster, &pg->history, pg->timeline) ||
                    pg->timeline.no > turn->cluster->primary.timeline.no || (pg->state == PG_STOPPED && pg->was_primary);
 
-    return !own_way && !written_off(turn) && pg->conf_present && conf->upstream == turn->cluster->primary.node_id &&
-           token_is(conf->token, turn->cluster->primary.token);
+    return !own_way && !written_off(turn) && !directory_spoiled(turn->view->directory) && pg->conf_present &&
+           conf->upstream == turn->cluster->primary.node_id && token_is(conf->token, turn->cluster->primary.token);
 }
 
 /* Those who reported under this fence were compared by the election itself. */
@@ -67,7 +67,7 @@ static enum comparison compare(const struct node_turn *turn)
     if (token_is(turn->view->diverged_under, turn->cluster->primary.token) || written_off(turn))
         return COMPARE_DIVERGED;
     /* Made by hand. Its history may agree with everybody's, and the election that it reported under left it out. */
-    if (!cluster_owns_wal(turn->cluster, &pg->history, pg->timeline))
+    if (!cluster_owns_wal(turn->cluster, &pg->history, pg->timeline) || directory_spoiled(turn->view->directory))
         return final && primary ? COMPARE_DIVERGED : COMPARE_UNKNOWN;
     if (final && compared_by_election(turn))
         return COMPARE_FOLLOW;
@@ -88,6 +88,12 @@ static bool other_major(const struct node_turn *turn, const struct report *prima
     return major != 0 && turn->view->pg.programs_major != 0 && major != turn->view->pg.programs_major;
 }
 
+/* pg_rewind would see nothing, or too little: what this server wrote goes by numbers and positions of the cluster's. */
+static bool hidden(const struct node_view *view)
+{
+    return directory_spoiled(view->directory) && !view->foreign_shown;
+}
+
 /* Rewind or clone from the active primary; both give the directory a new identity. */
 static void rework(struct node_turn *turn, enum act_kind kind, enum why why)
 {
@@ -95,6 +101,13 @@ static void rework(struct node_turn *turn, enum act_kind kind, enum why why)
     const struct report *report = primary_report(turn);
     struct pg_conf conf;
 
+    if (kind == ACT_REWIND && hidden(turn->view)) {
+        if (turn->view->rejoin != REJOIN_CLONE) {
+            node_because(turn, WHY_STANDBY_DIVERGED, "no rewind finds what it wrote as a primary: it has to be cloned");
+            return;
+        }
+        kind = ACT_CLONE;
+    }
     if (!report || !primary) {
         node_because(turn, WHY_STANDBY_COMPARE, "the primary has not reported yet");
         return;
@@ -135,6 +148,7 @@ static void diverged(struct node_turn *turn)
         return;
     }
     if (node_pg_runs(&view->pg)) {
+        turn->plan->foreign_shown = !cluster_owns_wal(turn->cluster, &view->pg.history, view->pg.timeline);
         node_want(turn, ACT_STOP, STOP_TIMEOUT_US, NULL)->stop_fast_us = 10000000;
         node_because(turn, WHY_STANDBY_REWIND, "stops first");
         return;
@@ -184,6 +198,9 @@ static bool unannounced(struct node_turn *turn)
     const struct report *primary = primary_report(turn);
     uint64_t known_at = turn->view->directory_at;
 
+    /* A spoiled one is never announced, and never attached. */
+    if (directory_spoiled(turn->view->directory))
+        return false;
     if (directory_is(turn->view->directory, turn->self->directory) &&
         (known_at <= turn->cluster->primary.permitted_at || (primary && primary->applied >= known_at)))
         return false;

@@ -57,9 +57,17 @@ static inline bool token_is_newer(struct token left, struct token right)
     return left.no > right.no;
 }
 
+/* In the place of an identity: this server was a primary without the right. No member is ever known by it. */
+#define DIRECTORY_SPOILED UINT64_MAX
+
 static inline bool directory_is(struct directory_id left, struct directory_id right)
 {
     return left.no == right.no;
+}
+
+static inline bool directory_spoiled(struct directory_id directory)
+{
+    return directory.no == DIRECTORY_SPOILED;
 }
 
 /* One row of a timeline history: up to this position the server's WAL is of this timeline. */

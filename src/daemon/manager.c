@@ -197,12 +197,29 @@ static void set_identity(struct manager *manager, struct directory_id directory)
         manager->node_plan.action.kind = ACT_NONE;
 }
 
+/* Holds at once; and durably, as soon as the disk lets it. Until then it is tried again each turn. */
+static void spoil_directory(struct manager *manager)
+{
+    struct node_view *node = &manager->node;
+
+    if (!directory_spoiled(node->directory))
+        manager->spoil_owed = true;
+    if (manager->node_plan.spoil_directory)
+        node->foreign_shown = false;
+    node->directory.no = DIRECTORY_SPOILED;
+    if (!manager->spoil_owed || manager->ports.save_directory(manager->ports.ctx, node->directory) != 0)
+        return;
+    manager->spoil_owed = false;
+    manager_event(manager, EVENT_PG_SPOILED, "node=%d timeline=%" PRIu32, node->node_id, node->pg.timeline.no);
+}
+
 static void start_action(struct manager *manager, int64_t now_us)
 {
     struct node_view *node = &manager->node;
     struct pg_action *action = &manager->node_plan.action;
 
-    if (manager->node_plan.forget_directory && action->kind != ACT_NONE)
+    bool forget = manager->node_plan.forget_directory && !directory_spoiled(node->directory);
+    if (forget && action->kind != ACT_NONE)
         set_identity(manager, (struct directory_id){ 0 });
     if (action->kind == ACT_NONE)
         return;
@@ -225,8 +242,11 @@ static void perform_node(struct manager *manager, int64_t now_us)
 
     if (plan->diverged_under.no != 0)
         node->diverged_under = plan->diverged_under;
+    node->foreign_shown = node->foreign_shown || plan->foreign_shown;
     keep_lease(manager, now_us);
     set_guard(manager, now_us);
+    if (plan->spoil_directory || manager->spoil_owed)
+        spoil_directory(manager);
     if (plan->new_identity)
         set_identity(manager, (struct directory_id){ manager->ports.identity(manager->ports.ctx) });
     if (plan->cancel) {
@@ -545,6 +565,8 @@ static void action_done(struct manager *manager, const struct pg_result *result,
     case ACT_REWIND:
     case ACT_CLONE:
         if (result->code == 0) {
+            manager->spoil_owed = false;
+            node->foreign_shown = false;
             set_identity(manager, (struct directory_id){ manager->ports.identity(manager->ports.ctx) });
             node->rewound_under = manager->acting_token;
             node->diverged_under = (struct token){ 0 };

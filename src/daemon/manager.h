@@ -60,7 +60,8 @@ struct manager {
     int64_t started_us;
     enum pg_state pg_state; /* last logged */
     bool lease_logged;
-    bool leaving; /* told to end: the others wait for the lease's end before they suspect anything */
+    bool spoil_owed; /* DIRECTORY_SPOILED is not durable yet */
+    bool leaving;    /* told to end: the others wait for the lease's end before they suspect anything */
 };
 
 void manager_init(struct manager *manager, const struct manager_config *config, const struct ports *ports);
