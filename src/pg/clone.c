@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -203,7 +204,7 @@ int clone_run(const struct clone_options *options, void (*line)(void *ctx, const
     int failed = clone_command_make(&command, options, err);
     if (failed)
         return failed;
-    if (pipe(ends) < 0)
+    if (pipe2(ends, O_CLOEXEC) < 0) /* else the program holds its own reader, and hears nothing of our end */
         return err_set_errno(err, errno, "could not make a pipe");
     if (command.password[0])
         (void)setenv("PGPASSWORD", strchr(command.password, '=') + 1, 1); /* a command line program's own environment */
