@@ -52,6 +52,36 @@ static bool has_password(const char *conninfo)
     return strstr(conninfo, "password") || (colon && *at == '@' && colon < at);
 }
 
+/* Whether the value that begins here, in quotes or not, holds a comma. */
+static bool is_list(const char *value, const char *ends)
+{
+    bool quoted = *value == '\'';
+    size_t length = quoted ? strcspn(value + 1, "'") + 1 : strcspn(value, ends);
+
+    return memchr(value, ',', length) != NULL;
+}
+
+/* host=a,b or hostaddr=a,b, or a URI with several hosts. Finds what is written plainly; the adapter asks libpq. */
+static bool has_several_hosts(const char *conninfo)
+{
+    const char *uri = strstr(conninfo, "://");
+
+    if (uri) {
+        const char *at = uri + 3 + strcspn(uri + 3, "@/?");
+        if (is_list(*at == '@' ? at + 1 : uri + 3, "/?"))
+            return true;
+    }
+    for (const char *at = conninfo; (at = strstr(at, "host")); at += 4) {
+        const char *value = at + 4 + (strncmp(at + 4, "addr", 4) == 0 ? 4 : 0);
+        if (at > conninfo && !strchr(" \t?&", at[-1]))
+            continue;
+        value += strspn(value, " \t");
+        if (*value == '=' && is_list(value + 1 + strspn(value + 1, " \t"), " \t&"))
+            return true;
+    }
+    return false;
+}
+
 static int check_identity(const struct settings *settings, struct err *err)
 {
     if (settings->node_id < 1)
@@ -85,6 +115,8 @@ static int check_data(const struct settings *settings, struct err *err)
         return err_set(err, ERR_CONFIG, "conninfo is not set: say how the other nodes connect to this PostgreSQL");
     if (!settings->data_directory[0])
         return err_set(err, ERR_CONFIG, "data_directory is not set");
+    if (has_several_hosts(settings->conninfo))
+        return err_set(err, ERR_CONFIG, "conninfo names several hosts: it must name this node's PostgreSQL alone");
     if (has_password(settings->conninfo))
         return err_set(err, ERR_CONFIG,
                        "conninfo contains a password, which every node and repmgr.nodes would show: "

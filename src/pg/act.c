@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "pg/adapter.h"
 #include "pg/conf.h"
+#include "pg/resolve.h"
 #include "pg/words.h"
 
 #define CONNECT_MS 3000 /* of one attempt; the action's deadline decides about the next */
@@ -177,6 +178,7 @@ void act_connect(struct pg *pg, answer_fn fn)
 {
     conn_drop(pg->act.conn);
     pg->act.answered = fn;
+    resolve_hurry(pg);
     pg->act.conn = conn_open(&pg->pool, &pg->target, CONNECT_MS, answered, pg);
 }
 
@@ -184,6 +186,14 @@ void act_query(struct pg *pg, const char *sql, answer_fn fn)
 {
     pg->act.answered = fn;
     conn_query(pg->act.conn, sql, QUERY_MS, answered, pg);
+}
+
+void act_query_patiently(struct pg *pg, const char *sql, answer_fn fn)
+{
+    int64_t left_ms = (pg->act.begun_us + pg->act.what.timeout_us - clock_boot_us()) / 1000;
+
+    pg->act.answered = fn;
+    conn_query(pg->act.conn, sql, left_ms > 0 ? left_ms + 1000 : 1000, answered, pg); /* the action's end comes first */
 }
 
 /* --- programs --- */

@@ -115,6 +115,7 @@ struct pg {
     struct conn_target target; /* of the local server */
     char host[ADDRESS_SIZE];   /* name to be resolved; empty: none */
     uv_getaddrinfo_t *resolving;
+    int64_t resolving_since_us;
     int64_t resolved_at_us;
     struct probe probe;
     struct act act;
@@ -162,6 +163,8 @@ void act_waits(struct pg *pg, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Opens a connection of the action's own; an old one is dropped. */
 void act_connect(struct pg *pg, answer_fn fn);
 void act_query(struct pg *pg, const char *sql, answer_fn fn);
+/* For what may take as long as the action has time. */
+void act_query_patiently(struct pg *pg, const char *sql, answer_fn fn);
 /* Runs a program of PostgreSQL's with LC_ALL=C until the action's deadline. */
 void act_run(struct pg *pg, const char *const *argv, const char *env, end_fn fn);
 /* Writes the action's conf and has the running server load it. False: the action was ended with an error. */

@@ -92,7 +92,7 @@ static void connected(struct pg *pg, const struct conn_answer *answer)
     if (answer->problem[0])
         act_finish(pg, err_set(&err, ERR_DB_CONN, "checkpoint: %s", answer->problem), &err);
     else
-        act_query(pg, "SET statement_timeout = 0; CHECKPOINT", checkpointed);
+        act_query_patiently(pg, "SET statement_timeout = 0; CHECKPOINT", checkpointed);
 }
 
 void verb_checkpoint(struct pg *pg)

@@ -100,7 +100,8 @@ static void answer(struct conn *conn, enum conn_state next, bool timed_out)
 
 static void lost(struct conn *conn)
 {
-    keep_problem(conn, conn->pq ? PQerrorMessage(conn->pq) : "out of memory");
+    if (!conn->problem[0])
+        keep_problem(conn, conn->pq ? PQerrorMessage(conn->pq) : "out of memory");
     answer(conn, CONN_LOST, false);
 }
 
@@ -231,6 +232,10 @@ static bool start(struct conn *conn, const struct conn_target *target)
     const char *values[12] = { target->conninfo, "raftmgr", session_options, "disable", "UTF8" };
     size_t used = 5;
 
+    if (target->unresolved) { /* libpq would look the name up, and wait for it */
+        keep_problem(conn, "the address of its host is not known yet");
+        return false;
+    }
     if (target->hostaddr[0]) {
         keys[used] = "hostaddr";
         values[used++] = target->hostaddr;

@@ -21,6 +21,7 @@ struct conn_target {
     char hostaddr[ADDRESS_SIZE]; /* empty: as conninfo says. Numeric, so that libpq resolves no name */
     char host[PATH_SIZE];        /* a socket directory to be used instead; empty: as conninfo says */
     char passfile[PATH_SIZE];    /* empty: libpq's default */
+    bool unresolved;             /* its host is a name, and no address is known: a connection fails at once */
 };
 
 struct conn_answer {

@@ -37,11 +37,23 @@ int conninfo_read(const char *conninfo, struct conninfo_facts *ret, struct err *
         take(facts.user, sizeof facts.user, at, "user");
         take(facts.dbname, sizeof facts.dbname, at, "dbname");
         take(facts.password, sizeof facts.password, at, "password");
+        take(facts.service, sizeof facts.service, at, "service");
     }
     PQconninfoFree(options);
     facts.several = strchr(facts.host, ',') || strchr(facts.hostaddr, ',');
     *ret = facts;
     return 0;
+}
+
+void conninfo_default_host(char *ret, size_t size)
+{
+    PQconninfoOption *options = PQconndefaults();
+
+    ret[0] = '\0';
+    for (const PQconninfoOption *at = options; at && at->keyword; at++)
+        if (at->val)
+            take(ret, size, at, "host");
+    PQconninfoFree(options);
 }
 
 static void put_pair(struct buf *ret, const char *key, const char *value)

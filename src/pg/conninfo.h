@@ -13,11 +13,15 @@ struct conninfo_facts {
     char user[NAME_SIZE];
     char dbname[NAME_SIZE];
     char password[ADDRESS_SIZE];
+    char service[NAME_SIZE];
     bool several; /* more than one host */
 };
 
 /* What stands in it. ERR_CONFIG when libpq does not understand it. */
 int conninfo_read(const char *conninfo, struct conninfo_facts *ret, struct err *err);
+
+/* The host that libpq takes where a string names none (PGHOST); empty: a socket. */
+void conninfo_default_host(char *ret, size_t size);
 
 struct conninfo_pair {
     const char *key;

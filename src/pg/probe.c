@@ -511,7 +511,7 @@ static void with_server(struct pg *pg)
     } else if (probe->soon && (probe->kept || probe->fresh)) {
         probe->again = true;
     }
-    if (!probe->fresh && !pg->resolving && now - probe->tried_at_us >= try_every_us(pg))
+    if (!probe->fresh && !resolve_waits(pg) && now - probe->tried_at_us >= try_every_us(pg))
         try_new(pg, now);
     /* A look that could not even begin is still owed. */
     bool owed = probe->soon && !probe->kept && !probe->fresh;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "pg/adapter.h"
+#include "pg/resolve.h"
 #include "pg/schema_sql.h"
 
 #define CONNECT_MS 5000
@@ -72,6 +73,7 @@ void pg_schema(struct pg *pg, const struct pg_schema *schema)
     assert(run->schema);
     *run->schema = *schema;
     run->running = true;
+    resolve_hurry(pg);
     run->conn = conn_open(&pg->pool, &pg->target, CONNECT_MS, opened, pg);
 }
 

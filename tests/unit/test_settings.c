@@ -191,6 +191,12 @@ static void contradictions(void)
     refuses(DATA_NODE "runtime_directory = '/var/lib/raftmgr/run'\n", "must end with the boot");
     refuses(DATA_NODE "node_name = '*'\n", "must be ASCII without");
     refuses(DATA_NODE "node_name = 'a b'\n", "must be ASCII without");
+    refuses(DATA_NODE "conninfo = 'host=a,b dbname=d'\n", "several hosts");
+    refuses(DATA_NODE "conninfo = 'dbname=d hostaddr = 10.0.0.1,10.0.0.2'\n", "several hosts");
+    refuses(DATA_NODE "conninfo = 'postgresql://u@a:1,b:2/d'\n", "several hosts");
+    refuses(DATA_NODE "conninfo = 'postgresql:///d?host=a,b'\n", "several hosts");
+    accepts(DATA_NODE "conninfo = 'host=a application_name=x,y'\n");
+    accepts(DATA_NODE "conninfo = 'postgresql://u,v@a/d?application_name=x,y'\n");
     refuses(DATA_NODE "conninfo = 'host=h password=x'\n", "contains a password");
     refuses(DATA_NODE "conninfo = 'postgresql://u:x@h:5432/db'\n", "contains a password");
     accepts(DATA_NODE "conninfo = 'postgresql://u@h:5432/db'\n");
