@@ -128,7 +128,12 @@ static void out_of_time(uv_timer_t *timer)
     struct pg *pg = timer->data;
     struct err err = { 0 };
     const char *waits = pg->act.waits;
+    int64_t silent_us = pg->act.while_silent && pg->act.child ? child_silent_us(pg->act.child) : INT64_MAX;
 
+    if (silent_us < pg->act.what.timeout_us) {
+        (void)uv_timer_start(timer, out_of_time, (uint64_t)((pg->act.what.timeout_us - silent_us) / 1000 + 1), 0);
+        return;
+    }
     act_finish(pg,
                err_set(&err, ERR_TIMEOUT, "%s: time is up%s%s", act_name(pg->act.what.kind),
                        waits[0] ? " while waiting for " : "", waits),
@@ -145,6 +150,7 @@ void pg_act(struct pg *pg, const struct pg_action *action)
     act->result = (struct pg_result){ .id = action->id, .kind = action->kind };
     act->begun_us = clock_boot_us();
     act->signal_owed = false;
+    act->while_silent = false;
     act->written = 0;
     act->waits[0] = '\0';
     act_stage(pg, 0);
@@ -218,6 +224,7 @@ void act_run(struct pg *pg, const char *const *argv, const char *env, end_fn fn)
         .argv = argv,
         .env = { "LC_ALL=C", env },
         .timeout_ms = pg->act.what.timeout_us / 1000 + 1000, /* the action's deadline comes first */
+        .while_silent = pg->act.while_silent,
         .group = true,
     };
 

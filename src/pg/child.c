@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 #define DRAIN_MS 100 /* how long to wait for the end of the output of a program that has exited */
 #define ENV_TOTAL_MAX 512
 
@@ -32,6 +34,8 @@ struct child {
     bool timed_out;
     bool closing;
     int spawn_error;
+    int64_t silence_ms; /* after which it is killed; 0: only its time counts */
+    int64_t heard_us;
     int status;
     int signal;
     int handles;
@@ -130,6 +134,11 @@ static void timer_fired(uv_timer_t *timer)
         finish(child);
         return;
     }
+    int64_t left_ms = child->silence_ms - child_silent_us(child) / 1000;
+    if (child->silence_ms > 0 && left_ms > 0) {
+        (void)uv_timer_start(&child->timer, timer_fired, (uint64_t)left_ms + 1, 0);
+        return;
+    }
     child->timed_out = true;
     kill_it(child);
 }
@@ -182,6 +191,8 @@ static void have_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *bytes)
     struct output *output = output_of(child, stream);
 
     if (count > 0)
+        child->heard_us = clock_boot_us();
+    if (count > 0)
         keep(output, bytes->base, (size_t)count);
     if (count >= 0)
         return;
@@ -225,6 +236,8 @@ static void prepare(struct child *child, struct pool *pool, const struct child_s
 {
     child->pool = pool;
     child->group = spec->group;
+    child->silence_ms = spec->while_silent ? spec->timeout_ms : 0;
+    child->heard_us = clock_boot_us();
     child->errors.keep_last = true;
     name_it(child, spec->argv[0]);
     (void)uv_timer_init(pool->loop, &child->timer);
@@ -271,6 +284,11 @@ struct child *child_run(struct pool *pool, const struct child_spec *spec, child_
     }
     (void)uv_timer_start(&child->timer, timer_fired, child->spawned ? (uint64_t)spec->timeout_ms : 0, 0);
     return child;
+}
+
+int64_t child_silent_us(const struct child *child)
+{
+    return clock_boot_us() - child->heard_us;
 }
 
 void child_kill(struct child *child)

@@ -18,7 +18,8 @@ struct child_spec {
     const char *const *argv;        /* NULL-terminated; argv[0] is the program's path, or a name for PATH */
     const char *env[CHILD_ENV_MAX]; /* "NAME=value", added to ours; unused ones NULL */
     int64_t timeout_ms;
-    bool group; /* a name for nothing else: kill the process group and not only the process */
+    bool while_silent; /* timeout_ms counts from its last output */
+    bool group;        /* a name for nothing else: kill the process group and not only the process */
 };
 
 struct child_end {
@@ -34,6 +35,9 @@ typedef void (*child_done_fn)(void *ctx, const struct child_end *end);
 
 /* Starts it; done() comes exactly once, never from within, also where it could not be started. */
 struct child *child_run(struct pool *pool, const struct child_spec *spec, child_done_fn done, void *ctx);
+
+/* How long it has said nothing. */
+int64_t child_silent_us(const struct child *child);
 
 /* Kills it and forgets done(). Accepts NULL. */
 void child_kill(struct child *child);

@@ -2,16 +2,21 @@
  * clone_act.c - ACT_CLONE: copies the primary into the data directory, beside the loop.
  *
  * A data directory that is there is renamed, never deleted. From before that until the copy is finished a mark in the
- * state directory says so, and the node counts as having no data.
+ * state directory says so, and the node counts as having no data. Only a copy of our own that was cut short is removed
+ * (leftover.h), so that tries do not pile up.
  */
+#include <errno.h>
 #include <stdlib.h>
 
 #include "base/file.h"
 #include "pg/clone.h"
 #include "pg/kept.h"
+#include "pg/leftover.h"
 #include "pg/rewind.h"
 
 struct cloning {
+    char leftover[PATH_SIZE];
+    step_fn swept; /* goes on once there is no leftover */
     struct clone_options options;
     struct clone_command command;
     struct token kept;
@@ -65,13 +70,24 @@ static int refuse_again(const struct pg *pg, const char *suffix, struct err *err
                    aside);
 }
 
+/* Gets what stands there out of the way: a leftover of ours to be removed, all else to be kept. */
+static int move_away(struct pg *pg, struct cloning *cloning, const char *suffix, struct err *err)
+{
+    char aside[PATH_SIZE];
+
+    if (!leftover_is_ours(&pg->config))
+        return clone_set_aside(pg->config.data_directory, suffix, aside, err);
+    if (rename(pg->config.data_directory, cloning->leftover) < 0)
+        return err_set_errno(err, errno, "could not rename '%s' to '%s'", pg->config.data_directory, cloning->leftover);
+    return 0;
+}
+
 /* Empties the place for the copy, and marks that one is under way. */
 static int make_room(struct pg *pg, struct cloning *cloning, struct err *err)
 {
     enum clone_directory found;
     struct token token;
     char suffix[32];
-    char aside[PATH_SIZE];
     char what[16];
     bool marked = place_unfinished(&pg->config, what, &token);
 
@@ -86,9 +102,56 @@ static int make_room(struct pg *pg, struct cloning *cloning, struct err *err)
     failed = pg->act.what.once && !marked ? refuse_again(pg, suffix, err) : 0;
     if (!failed)
         failed = kept_save(pg, "clone", &cloning->kept, err);
-    if (failed || found == CLONE_DIRECTORY_ABSENT || found == CLONE_DIRECTORY_EMPTY)
-        return failed;
-    return clone_set_aside(pg->config.data_directory, suffix, aside, err);
+    if (!failed && found != CLONE_DIRECTORY_ABSENT && found != CLONE_DIRECTORY_EMPTY)
+        failed = move_away(pg, cloning, suffix, err);
+    return failed ? failed : leftover_begin(&pg->config, cloning->kept, err);
+}
+
+static void copy(struct pg *pg)
+{
+    struct cloning *cloning = pg->act.scratch;
+
+    act_waits(pg, "pg_basebackup");
+    pg->act.while_silent = true; /* however long it takes, as long as it tells of progress */
+    act_run(pg, cloning->command.argv, cloning->command.password[0] ? cloning->command.password : NULL, copied);
+}
+
+static void removed(struct pg *pg, const struct child_end *end)
+{
+    struct cloning *cloning = pg->act.scratch;
+    struct err err = { 0 };
+
+    if (end->problem[0]) {
+        (void)err_set(&err, ERR_SYSTEM, "could not remove '%s': %s", cloning->leftover, end->problem);
+        fail(pg, &err);
+        return;
+    }
+    cloning->swept(pg);
+}
+
+/* Removes what earlier tries have left, which may take its time, and goes on with next. */
+static void sweep(struct pg *pg, step_fn next)
+{
+    struct cloning *cloning = pg->act.scratch;
+    const char *const argv[] = { "rm", "-rf", "--", cloning->leftover, NULL };
+
+    cloning->swept = next;
+    if (!file_exists(cloning->leftover)) {
+        next(pg);
+        return;
+    }
+    act_waits(pg, "the removal of an unfinished copy");
+    act_run(pg, argv, NULL, removed);
+}
+
+static void empty_place(struct pg *pg)
+{
+    struct err err = { 0 };
+
+    if (make_room(pg, pg->act.scratch, &err) < 0)
+        fail(pg, &err);
+    else
+        sweep(pg, copy);
 }
 
 void verb_clone(struct pg *pg)
@@ -108,12 +171,10 @@ void verb_clone(struct pg *pg)
     (void)text_copy(options->slot, sizeof options->slot, pg->act.what.conf.slot);
     options->fast_checkpoint = true;
     int failed = clone_command_make(&cloning->command, options, &err);
-    if (!failed)
-        failed = make_room(pg, cloning, &err);
-    if (failed) {
+    if (!failed && !leftover_path(&pg->config, cloning->leftover))
+        failed = err_set(&err, ERR_CONFIG, "path '%s' is too long", pg->config.data_directory);
+    if (failed)
         fail(pg, &err);
-        return;
-    }
-    act_waits(pg, "pg_basebackup");
-    act_run(pg, cloning->command.argv, cloning->command.password[0] ? cloning->command.password : NULL, copied);
+    else
+        sweep(pg, empty_place);
 }
