@@ -122,7 +122,8 @@ struct pg {
     struct act act;
     struct schema_run schema;
     struct server *server;
-    off_t server_log_from; /* where what it writes begins */
+    char hba_file[2 * PATH_SIZE]; /* the operator's, of a server that runs with ours; empty: not known yet */
+    off_t server_log_from;        /* where what it writes begins */
     bool closing;
     void (*closed)(void *ctx);
     void *closed_ctx;

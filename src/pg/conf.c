@@ -313,20 +313,3 @@ bool conf_include(const char *text, const char *path, struct buf *ret)
     put(ret, "\n");
     return !(last_is_ours && count == 1);
 }
-
-bool conf_value(const char *text, const char *wanted, char *ret, size_t size)
-{
-    bool found = false;
-
-    for (const char *at = text; *at; at = next_line(at)) {
-        char name[SETTING_NAME_MAX];
-        const char *value;
-        const char *end = at + line_length(at);
-        if (!setting_of(at, line_length(at), name, &value) || strcmp(name, wanted) != 0)
-            continue;
-        size_t bare = strcspn(value, " \t\r\n#");
-        found = value < end && (*value == '\'' ? unquote(value, end, ret, size)
-                                               : bare < size && snprintf(ret, size, "%.*s", (int)bare, value) > 0);
-    }
-    return found;
-}

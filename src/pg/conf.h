@@ -47,9 +47,6 @@ void conf_clashes(const char *text, void (*visit)(void *ctx, const char *name), 
  * had it like that already. Includes of a file of that name elsewhere are left out: they came with a copy. */
 bool conf_include(const char *text, const char *path, struct buf *ret);
 
-/* The last value that the text gives a setting, without quotes. False when it gives none or it does not fit. */
-bool conf_value(const char *text, const char *name, char *ret, size_t size);
-
 /* Puts a value into single quotes as postgresql.conf wants it. */
 void conf_put_quoted(struct buf *text, const char *value);
 

@@ -45,14 +45,14 @@ int conninfo_read(const char *conninfo, struct conninfo_facts *ret, struct err *
     return 0;
 }
 
-void conninfo_default_host(char *ret, size_t size)
+void conninfo_default(const char *key, char *ret, size_t size)
 {
     PQconninfoOption *options = PQconndefaults();
 
     ret[0] = '\0';
     for (const PQconninfoOption *at = options; at && at->keyword; at++)
         if (at->val)
-            take(ret, size, at, "host");
+            take(ret, size, at, key);
     PQconninfoFree(options);
 }
 

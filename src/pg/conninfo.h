@@ -20,8 +20,9 @@ struct conninfo_facts {
 /* What stands in it. ERR_CONFIG when libpq does not understand it. */
 int conninfo_read(const char *conninfo, struct conninfo_facts *ret, struct err *err);
 
-/* The host that libpq takes where a string names none (PGHOST); empty: a socket. */
-void conninfo_default_host(char *ret, size_t size);
+/* What libpq takes for "host" or "user" where a string names none (PGHOST, PGUSER, the system's user); empty: nothing,
+ * which for a host means a socket. */
+void conninfo_default(const char *key, char *ret, size_t size);
 
 struct conninfo_pair {
     const char *key;

@@ -11,6 +11,7 @@
 
 #define CONTINUES_MAJOR 14 /* the first where a backslash joins lines */
 #define PATH_MAX_OURS (2 * PATH_SIZE + 64)
+#define FROM "# Written by raftmgrd from: " /* first line of our file; the operator's path follows */
 
 static void put(struct buf *text, const char *string)
 {
@@ -35,8 +36,8 @@ bool hba_field(const char **at, const char *end, char *text)
     return used > 0;
 }
 
-/* True when a list of a rule has this word, with or without quotes. */
-static bool lists(const char *list, const char *word)
+/* True when a list of a rule has this name; a keyword ("all", "replication") is none in quotes. */
+static bool lists(const char *list, const char *word, bool keyword)
 {
     size_t length = strlen(word);
 
@@ -44,7 +45,7 @@ static bool lists(const char *list, const char *word)
         size_t item = strcspn(list, ",");
         const char *at = list;
         size_t bare = item;
-        if (bare >= 2 && *at == '"') {
+        if (bare >= 2 && *at == '"' && !keyword) {
             at++;
             bare -= 2;
         }
@@ -66,39 +67,46 @@ static bool is_kind(const char *word)
     return false;
 }
 
-static void narrow_line(const char *line, size_t length, const char *user, struct buf *ret)
+static void put_rule(struct buf *ret, const char *kind, const char *databases, const char *users, const char *rest,
+                     const char *end)
+{
+    put(ret, kind);
+    put(ret, " ");
+    put(ret, databases);
+    put(ret, " ");
+    put(ret, users);
+    buf_put(ret, rest, (size_t)(end - rest));
+    put(ret, "\n");
+}
+
+/* True when a rule for the user is left of it. */
+static bool narrow_line(const char *line, size_t length, const char *user, struct buf *ret)
 {
     char kind[HBA_FIELD_MAX];
     char databases[HBA_FIELD_MAX];
     char users[HBA_FIELD_MAX];
+    char quoted[NAME_SIZE + 2];
     const char *at = line;
     const char *end = line + length;
 
     if (!hba_field(&at, end, kind) || !is_kind(kind) || !hba_field(&at, end, databases) || !hba_field(&at, end, users))
-        return;
-    if (strcmp(databases, "replication") == 0) {
-        buf_put(ret, line, length);
-        put(ret, "\n");
-        return;
-    }
-    if (!lists(users, "all") && !lists(users, user))
-        return;
-    put(ret, kind);
-    put(ret, " ");
-    put(ret, databases);
-    put(ret, " \"");
-    put(ret, user);
-    put(ret, "\"");
-    buf_put(ret, at, (size_t)(end - at));
-    put(ret, "\n");
+        return false;
+    if (lists(databases, "replication", true))
+        put_rule(ret, kind, "replication", users, at, end);
+    if (strcmp(databases, "replication") == 0 || (!lists(users, "all", true) && !lists(users, user, false)))
+        return false;
+    (void)snprintf(quoted, sizeof quoted, "\"%s\"", user);
+    put_rule(ret, kind, databases, quoted, at, end);
+    return true;
 }
 
-void hba_narrow(const char *rules, const char *user, bool continues, struct buf *ret)
+bool hba_narrow(const char *rules, const char *user, bool continues, struct buf *ret)
 {
+    bool any = false;
     AUTO(buf) line;
 
     buf_init(&line, CONF_BYTES_MAX);
-    put(ret, "# Written by raftmgrd: at this moment only raftmgrd itself and standbys may connect.\n");
+    put(ret, "# At this moment only raftmgrd itself and standbys may connect.\n");
     while (*rules) {
         size_t length = strcspn(rules, "\n");
         bool more = continues && length > 0 && rules[length - 1] == '\\';
@@ -107,9 +115,10 @@ void hba_narrow(const char *rules, const char *user, bool continues, struct buf 
         if (more && *rules)
             continue;
         if (line.length > 0)
-            narrow_line((const char *)line.bytes, line.length, user, ret);
+            any = narrow_line((const char *)line.bytes, line.length, user, ret) || any;
         line.length = 0;
     }
+    return any;
 }
 
 static void hba_path(const struct pg_config *config, char *path)
@@ -117,52 +126,74 @@ static void hba_path(const struct pg_config *config, char *path)
     (void)snprintf(path, PATH_MAX_OURS, "%s/%s", config->data_directory, HBA_FILE);
 }
 
-/* The operator's file: what postgresql.conf says, as a path; by default beside it. */
-static void operators_path(const struct pg_config *config, char *path)
+/* The operator's file, as PostgreSQL said before the start: remembered, and after a restart of ours read from the first
+ * line of the file that we wrote then. */
+static bool operators_path(struct pg *pg, char *path)
 {
-    char main_conf[PLACE_PATH_SIZE];
-    char value[PATH_SIZE];
-    AUTO(buf) text;
+    char ours[PATH_MAX_OURS];
+    char line[PATH_MAX_OURS + sizeof FROM];
 
-    buf_init(&text, CONF_BYTES_MAX);
-    place_main_conf_path(config, main_conf);
-    char *slash = strrchr(main_conf, '/');
-    if (file_read(main_conf, &text, NULL) == 0)
-        buf_put_u8(&text, 0);
-    *slash = '\0';
-    if (text.failed || text.length == 0 || !conf_value((const char *)text.bytes, "hba_file", value, sizeof value))
-        (void)snprintf(path, PATH_MAX_OURS, "%s/pg_hba.conf", config->data_directory);
-    else if (value[0] == '/')
-        (void)text_copy(path, PATH_MAX_OURS, value);
-    else
-        (void)snprintf(path, PATH_MAX_OURS, "%s/%s", config->data_directory, value);
+    if (!pg->hba_file[0]) {
+        hba_path(&pg->config, ours);
+        FILE *file = fopen(ours, "re");
+        bool got = file && fgets(line, sizeof line, file) && strncmp(line, FROM, sizeof FROM - 1) == 0;
+        if (file)
+            (void)fclose(file);
+        if (!got)
+            return false;
+        line[strcspn(line, "\n")] = '\0';
+        (void)text_copy(pg->hba_file, sizeof pg->hba_file, line + sizeof FROM - 1);
+    }
+    (void)text_copy(path, PATH_MAX_OURS, pg->hba_file);
+    return true;
+}
+
+static int put_agents(struct pg *pg, const char *rules, const char *path, struct buf *text, struct err *err)
+{
+    struct conninfo_facts facts;
+
+    int failed = conninfo_read(pg->config.conninfo, &facts, err);
+    if (failed)
+        return failed;
+    if (!facts.user[0])
+        conninfo_default("user", facts.user, sizeof facts.user);
+    if (hba_narrow(rules, facts.user, programs_major(pg->config.data_directory) >= CONTINUES_MAJOR, text))
+        return 0;
+    return err_set(
+        err, ERR_REFUSED,
+        "'%s' has no rule for user \"%s\" by name or for all, so raftmgrd could not get in: add one (rules for "
+        "groups do not count here)",
+        path, facts.user);
 }
 
 /* What our file is to say now. */
-static int render(const struct pg *pg, bool agent_only, struct buf *ret, struct err *err)
+static int render(struct pg *pg, bool agent_only, struct buf *ret, struct err *err)
 {
     char theirs[PATH_MAX_OURS];
-    struct conninfo_facts facts;
     AUTO(buf) rules;
 
     buf_init(&rules, CONF_BYTES_MAX);
-    operators_path(&pg->config, theirs);
+    if (!operators_path(pg, theirs))
+        return err_set(err, ERR_NOT_FOUND, "'%s/" HBA_FILE "' does not say which file it was made from",
+                       pg->config.data_directory);
     int failed = hba_read(theirs, &rules, err);
-    if (!failed)
-        failed = conninfo_read(pg->config.conninfo, &facts, err);
     if (failed)
         return failed;
+    put(ret, FROM);
+    put(ret, theirs);
+    put(ret, "\n");
     if (agent_only) {
         buf_put_u8(&rules, 0);
-        hba_narrow((const char *)rules.bytes, facts.user, programs_major(pg->config.data_directory) >= CONTINUES_MAJOR,
-                   ret);
+        failed = put_agents(pg, (const char *)rules.bytes, theirs, ret, err);
     } else {
         buf_put(ret, rules.bytes, rules.length);
     }
+    if (failed)
+        return failed;
     return rules.failed || ret->failed ? err_set(err, ERR_TOO_BIG, "file '%s' is too large", theirs) : 0;
 }
 
-static int write_file(const struct pg *pg, bool agent_only, struct err *err)
+static int write_file(struct pg *pg, bool agent_only, struct err *err)
 {
     char ours[PATH_MAX_OURS];
     AUTO(buf) text;
@@ -173,13 +204,12 @@ static int write_file(const struct pg *pg, bool agent_only, struct err *err)
     return failed ? failed : file_replace(ours, text.bytes, text.length, 0600, err);
 }
 
-int hba_prepare(struct pg *pg, struct hba *hba, struct err *err)
+int hba_prepare(struct pg *pg, const char *operators, struct hba *hba, struct err *err)
 {
     char ours[PATH_MAX_OURS];
 
     hba_path(&pg->config, ours);
-    if (!pg->act.what.conf.agent_only)
-        return 0;
+    (void)text_copy(pg->hba_file, sizeof pg->hba_file, operators);
     int failed = write_file(pg, true, err);
     if (failed)
         return failed;

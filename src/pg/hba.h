@@ -19,8 +19,9 @@ struct hba {
     char setting[2 * PATH_SIZE + 96];
 };
 
-/* For the action's conf: with agent_only it writes the file and fills hba->args; else they stay empty. */
-int hba_prepare(struct pg *pg, struct hba *hba, struct err *err);
+/* For a start with agent_only: writes our file from the operator's, whose path PostgreSQL itself says, and fills
+ * hba->args. ERR_REFUSED: the operator's file lets the agent in by no rule that is kept. */
+int hba_prepare(struct pg *pg, const char *operators, struct hba *hba, struct err *err);
 
 /* Rewrites the file for this conf where the running server uses it; before a reload. ERR_REFUSED: agent_only of a
  * server that was started without it. */
@@ -31,8 +32,8 @@ bool hba_follow(struct pg *pg);
 
 /* Appends the operator's rules as they are for the agent alone: those for replication as they are; of the others those
  * that name the user or all, for that user only. Rules for groups are left out. continues: a backslash at a line's end
- * joins the next to it, as from PostgreSQL 14 on. */
-void hba_narrow(const char *rules, const char *user, bool continues, struct buf *ret);
+ * joins the next to it, as from PostgreSQL 14 on. False: no rule for the user is left. */
+bool hba_narrow(const char *rules, const char *user, bool continues, struct buf *ret);
 
 /* Appends the rules of a file, those of files that it includes in their places, so that the text stands for itself
  * wherever it lies. Errors are those that keep the server from loading it. */

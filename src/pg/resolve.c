@@ -77,7 +77,7 @@ int resolve_begin(struct pg *pg, struct err *err)
         return err_set(err, ERR_CONFIG,
                        "conninfo names a service ('%s'), which other hosts may not know: name the host", facts.service);
     if (!facts.host[0] && !facts.hostaddr[0])
-        conninfo_default_host(facts.host, sizeof facts.host);
+        conninfo_default("host", facts.host, sizeof facts.host);
     (void)text_copy(pg->target.conninfo, sizeof pg->target.conninfo, pg->config.conninfo);
     (void)text_copy(pg->target.passfile, sizeof pg->target.passfile, pg->config.passfile);
     if (facts.hostaddr[0] || conninfo_is_numeric(facts.host))

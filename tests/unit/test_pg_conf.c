@@ -191,17 +191,6 @@ static void includes_itself_last_and_once(void)
                            "include 'mine.conf'\ninclude '/data/" CONF_FILE "'\n"));
 }
 
-static void finds_the_last_value(void)
-{
-    char value[64];
-
-    CU_ASSERT_TRUE(conf_value("hba_file = '/a'\n#hba_file = '/b'\nhba_file='/c d' # here\n", "hba_file", value, 64));
-    CU_ASSERT_STRING_EQUAL(value, "/c d");
-    CU_ASSERT_TRUE(conf_value("port = 5433 # x\n", "port", value, 64));
-    CU_ASSERT_STRING_EQUAL(value, "5433");
-    CU_ASSERT_FALSE(conf_value("port = 5433\n", "hba_file", value, 64));
-}
-
 static const struct unit_test tests[] = {
     { "what was written is read back, odd names included", reads_back_what_it_wrote },
     { "a file that was cut short is not taken", refuses_a_part_of_itself },
@@ -213,7 +202,6 @@ static const struct unit_test tests[] = {
     { "lines of postgresql.auto.conf that would win are left out, others stay", strips_its_names_from_auto_conf },
     { "clashing names are found, comments are not", names_what_clashes },
     { "postgresql.conf includes it once, as its last setting", includes_itself_last_and_once },
-    { "a setting's last value counts", finds_the_last_value },
 };
 
 const struct unit_suite suite_pg_conf = UNIT_SUITE("pg_conf", tests);

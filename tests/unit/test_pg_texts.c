@@ -44,7 +44,7 @@ static void narrow(const char *rules, const char *expected)
     AUTO(buf) text;
 
     buf_init(&text, 4096);
-    hba_narrow(rules, "repmgr", true, &text);
+    (void)hba_narrow(rules, "repmgr", true, &text);
     buf_put_u8(&text, 0);
     const char *after_comment = strchr((const char *)text.bytes, '\n') + 1;
     CU_ASSERT_STRING_EQUAL(after_comment, expected);
@@ -68,6 +68,23 @@ static void refusals_stay_refusals(void)
 static void standbys_still_get_in(void)
 {
     narrow("host replication all 10.0.0.0/8 scram-sha-256\n", "host replication all 10.0.0.0/8 scram-sha-256\n");
+    narrow("host all,replication repl 10.0.0.0/8 md5\n", "host replication repl 10.0.0.0/8 md5\n");
+    narrow("host replication,repmgr all 10.0.0.0/8 md5\n",
+           "host replication all 10.0.0.0/8 md5\nhost replication,repmgr \"repmgr\" 10.0.0.0/8 md5\n");
+    narrow("host \"replication\" app 10.0.0.0/8 md5\n", ""); /* a database of that name */
+    narrow("host all \"all\" 10.0.0.0/8 md5\n", "");         /* a user of that name */
+}
+
+/* Else it would lock itself out and wait for its own connection in vain. */
+static void no_rule_for_the_agent_is_told(void)
+{
+    AUTO(buf) text;
+
+    buf_init(&text, 4096);
+    CU_ASSERT_FALSE(
+        hba_narrow("host all +agents 10.0.0.0/8 md5\nhost replication repl all md5\n", "repmgr", true, &text));
+    CU_ASSERT_FALSE(hba_narrow("host all repl all md5\n", "repmgr", true, &text));
+    CU_ASSERT_TRUE(hba_narrow("host all repl all md5\nlocal all all peer\n", "repmgr", true, &text));
 }
 
 static void lines_go_on_from_14(void)
@@ -78,10 +95,10 @@ static void lines_go_on_from_14(void)
 
     buf_init(&old, 4096);
     buf_init(&new, 4096);
-    hba_narrow(rules, "u", true, &new);
+    (void)hba_narrow(rules, "u", true, &new);
     buf_put_u8(&new, 0);
     CU_ASSERT_STRING_EQUAL(strchr((const char *)new.bytes, '\n') + 1, "host all \"u\" all md5\n");
-    hba_narrow(rules, "u", false, &old);
+    (void)hba_narrow(rules, "u", false, &old);
     buf_put_u8(&old, 0);
     CU_ASSERT_PTR_NOT_NULL(strstr((const char *)old.bytes, "\nhost all \"u\" all trust\n"));
 }
@@ -258,6 +275,7 @@ static const struct unit_test tests[] = {
     { "agent only: others' rules go, rules for all are the agent's", only_the_agent_gets_in },
     { "agent only: a refusal is not turned into a way in", refusals_stay_refusals },
     { "agent only: replication goes on", standbys_still_get_in },
+    { "pg_hba.conf: no rule left for the agent is told", no_rule_for_the_agent_is_told },
     { "agent only: a rule over two lines, as from PostgreSQL 14 on", lines_go_on_from_14 },
     { "included rules stand where they are included", included_rules_stand_in_their_place },
     { "primary_conninfo from an upstream's conninfo", upstream_conninfo_is_made_for_replication },
