@@ -89,6 +89,7 @@ struct act {
     struct conn *conn;
     struct child *child;
     int64_t begun_us;
+    struct own *own;       /* part of scratch, of a rewind */
     bool while_silent;     /* its time counts from the last output of its program */
     bool signal_owed;      /* standby.signal has to be there when the action ends */
     uint64_t written;      /* by this action */

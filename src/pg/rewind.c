@@ -46,15 +46,21 @@ void rewind_fail_with(struct pg *pg, enum err_code code, const char *text)
 }
 
 /* What pg_rewind said went wrong, with the way out where there is one. */
-static void fail_rewind(struct pg *pg, const struct child_end *end)
+static void describe(const struct child_end *end, struct err *err)
 {
-    struct err err = { 0 };
     bool gone = strstr(end->errors, "could not find previous WAL record") ||
                 strstr(end->errors, "could not open file") || strstr(end->errors, "could not read WAL record") ||
                 strstr(end->errors, "could not find common ancestor");
 
-    (void)err_set(&err, ERR_REJOIN, "%s%s", end->problem,
+    (void)err_set(err, ERR_REJOIN, "%s%s", end->problem,
                   gone ? " (the WAL it needs is gone: this node has to be cloned)" : "");
+}
+
+static void fail_rewind(struct pg *pg, const struct child_end *end)
+{
+    struct err err = { 0 };
+
+    describe(end, &err);
     rewind_fail(pg, &err);
 }
 
@@ -115,12 +121,28 @@ static void finish_changed(struct pg *pg)
     finish(pg, true);
 }
 
-static void rewound(struct pg *pg, const struct child_end *end)
+static void kept_all(struct pg *pg)
 {
-    if (end->problem[0])
-        fail_rewind(pg, end);
+    struct rewinding *state = pg->act.scratch;
+
+    if (state->failure.code)
+        rewind_fail(pg, &state->failure);
     else
         keepwal_restore(pg, finish_changed);
+}
+
+static void rewound(struct pg *pg, const struct child_end *end)
+{
+    struct rewinding *state = pg->act.scratch;
+
+    if (end->problem[0])
+        describe(end, &state->failure);
+    own_restore(pg, &state->own, kept_all);
+}
+
+static void run_for_good(struct pg *pg)
+{
+    run_rewind(pg, false, rewound);
 }
 
 static void rewind_it(struct pg *pg)
@@ -128,10 +150,12 @@ static void rewind_it(struct pg *pg)
     struct rewinding *state = pg->act.scratch;
     struct err err = { 0 };
 
-    if (kept_save(pg, "rewind", &state->kept, &err) < 0)
+    if (kept_save(pg, "rewind", &state->kept, &err) < 0) {
         rewind_fail(pg, &err);
-    else
-        run_rewind(pg, false, rewound);
+        return;
+    }
+    state->own.token = state->kept;
+    own_save(pg, &state->own, run_for_good);
 }
 
 static void keep_wal(struct pg *pg)

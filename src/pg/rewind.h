@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "pg/adapter.h"
 #include "pg/conninfo.h"
+#include "pg/own.h"
 
 struct rewinding {
     struct buf conninfo;
@@ -14,6 +15,8 @@ struct rewinding {
     char program[PATH_SIZE + 32];
     char config_file[PLACE_PATH_SIZE];
     struct token kept;
+    struct own own;
+    struct err failure;                   /* of pg_rewind; told when all is back in its place */
     bool settled;                         /* recovered in single-user mode: once is enough */
     bool restore;                         /* the operator has a restore_command */
     struct lsn parted;                    /* where the histories part */
