@@ -23,6 +23,7 @@ struct hook {
     bool led;
     bool running;
     bool late;
+    bool mute;             /* it has been said that this node has no command */
     int64_t since_wall_us; /* records before this daemon's start are nobody's news */
     char event[NAME_SIZE];
 };
@@ -153,6 +154,17 @@ void hook_close(struct hook *hook)
         uv_close((uv_handle_t *)&hook->process, process_closed);
 }
 
+/* Another node may have one, and its operator wait for it in vain. */
+static void tell_mute(struct hook *hook)
+{
+    if (!hook->mute)
+        daemon_event(
+            hook->daemon, EVENT_CONFIG_NOTICE,
+            "text=\"event_notification_command is not set on this node, which leads: events of this time run no "
+            "command (set it on every node that may lead, or on none)\"");
+    hook->mute = true;
+}
+
 void hook_turn(struct daemon *daemon)
 {
     const struct cluster *cluster = &daemon->manager.cluster;
@@ -164,6 +176,8 @@ void hook_turn(struct daemon *daemon)
     struct hook *hook = daemon->api->hook;
     bool leads = hook && daemon->consensus && daemon->manager.lead.raft.leader;
     if (!leads || daemon->settings.event_notification_command[0] == '\0') {
+        if (leads && daemon->hooked < cluster->record_count)
+            tell_mute(hook);
         daemon->hooked = cluster->record_count;
         if (hook)
             hook->led = leads;

@@ -28,7 +28,8 @@ static void put_text(struct text *text, const char *from)
         put(text, *from);
 }
 
-/* As repmgr does for ", and also for what a shell takes to heart within quotes. */
+/* As repmgr does for ", and also for what a shell takes to heart within quotes: what a node says of itself must run
+ * nothing on the leader's host. */
 static void put_details(struct text *text, const char *from)
 {
     for (; *from; from++) {
@@ -82,9 +83,9 @@ static void put_other(struct text *text, char what, const struct cluster *cluste
     if (what == 'p' && node_id != 0)
         put_number(text, node_id);
     else if (what == 'c' && member && registered)
-        put_text(text, member->conninfo);
+        put_details(text, member->conninfo);
     else if (what == 'a' && member && registered)
-        put_text(text, member->name);
+        put_details(text, member->name);
 }
 
 /* What stands for this character behind %; false: nothing does. */

@@ -36,6 +36,12 @@ static void fills_placeholders_in(void)
         "n=%n e=%e s=%s t='%t' d=\"%d\" 100%% %x %", &record,
         "n=2 e=standby_register s=1 t='2026-01-31 12:34:56.789+00' d=\"say \\\"hi\\\" \\$(x) \\`y\\` \\\\\" 100% %x %");
     expands("%p %c %a", &record, "1 host=10.0.0.1 node1");
+    struct member *primary = &cluster.members[0];
+    struct member was = *primary;
+    (void)text_copy(primary->conninfo, sizeof primary->conninfo, "host=h application_name=$(id)");
+    (void)text_copy(primary->name, sizeof primary->name, "n`id`");
+    expands("\"%c\" \"%a\"", &record, "\"host=h application_name=\\$(id)\" \"n\\`id\\`\"");
+    *primary = was;
     record.successful = false;
     (void)text_copy(record.event, sizeof record.event, "repmgrd_failover_promote");
     (void)text_copy(record.text, sizeof record.text,
