@@ -218,6 +218,7 @@ static int open_pg(struct daemon *daemon, struct err *err)
     (void)text_copy(config->bindir, sizeof config->bindir, settings->pg_bindir);
     (void)text_copy(config->conninfo, sizeof config->conninfo, settings->conninfo);
     (void)text_copy(config->passfile, sizeof config->passfile, settings->passfile);
+    (void)text_copy(config->log_file, sizeof config->log_file, settings->server_log_file);
     (void)text_copy(config->replication_user, sizeof config->replication_user, settings->replication_user);
     (void)text_copy(config->runtime_directory, sizeof config->runtime_directory, settings->runtime_directory);
     (void)text_copy(config->state_directory, sizeof config->state_directory, settings->state_directory);
