@@ -5,8 +5,11 @@
  * admitted, points and starts it. What is in the way is moved aside, never deleted; a slot that was made for a clone
  * that failed is dropped again.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,6 +18,7 @@
 #include "cli/say.h"
 #include "pg/clone.h"
 #include "pg/conninfo.h"
+#include "pg/place.h"
 #include "pg/programs.h"
 
 #define WALSENDERS_NEEDED 2 /* the copy, and the WAL beside it */
@@ -393,6 +397,9 @@ static int finish(const struct clone *clone, struct err *err)
     (void)text_copy(config.runtime_directory, sizeof config.runtime_directory, settings->runtime_directory);
     (void)text_copy(config.state_directory, sizeof config.state_directory, settings->state_directory);
     int failed = clone_finish(&config, &conf, err);
+    /* A mark that the daemon left of a clone or rewind of its own, which this copy is in the place of. */
+    if (!failed)
+        failed = place_clear_unfinished(&config, err);
     if (failed)
         (void)snprintf(clone->cli->hint, sizeof clone->cli->hint,
                        "the copy is complete but not usable yet: when the reason is gone, clone again with -F");
@@ -412,6 +419,24 @@ static int copy(struct clone *clone, struct err *err)
     if (isatty(STDERR_FILENO) && !clone->cli->options.verbose)
         fputc('\n', stderr);
     return failed ? failed : finish(clone, err);
+}
+
+/* A raftmgrd that runs would start the copy as soon as it looks whole. Its lock is held from here to our end, so none
+ * starts meanwhile either; on a host that never had one there is no lock, and nothing to keep away. */
+static int keep_daemon_away(const struct clone *clone, struct err *err)
+{
+    const struct settings *settings = &clone->cli->settings;
+    char path[PATH_SIZE + 16];
+
+    (void)snprintf(path, sizeof path, "%s/lock", settings->state_directory);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : err_set_errno(err, errno, "could not open '%s'", path);
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return 0; /* the descriptor is left to the end of the process */
+    (void)close(fd);
+    (void)snprintf(clone->cli->hint, sizeof clone->cli->hint, "stop raftmgrd, clone, and start it again");
+    return err_set(err, ERR_REFUSED, "raftmgrd runs on this host with state_directory '%s'", settings->state_directory);
 }
 
 static int make_clone(struct clone *clone, struct err *err)
@@ -458,6 +483,8 @@ int run_standby_clone(struct cli *cli, struct err *err)
         failed = check_directory(clone, err);
     if (!failed)
         failed = check_source(clone, err);
+    if (!failed)
+        failed = keep_daemon_away(clone, err);
     if (!failed)
         failed = cli->options.dry_run ? dry_run(clone, err) : make_clone(clone, err);
     free(clone);

@@ -117,6 +117,8 @@ def foreign_data(stage, note):
     waits(second, "another PostgreSQL system")
     if control_value(second, "Database system identifier") != system:
         raise Failure("the foreign data directory was overwritten")
+    second.host.run(["rm", "-rf", second.data])
+    refused(cluster.clone(second, first, check=False), "raftmgrd runs on this host")
     second.host.kill()
 
     # Another cluster's founder on a database that names the first one.
