@@ -4,6 +4,7 @@ from shell import Failure, now_us, wait_for
 from trial import BOTH, scenario
 
 SWITCHOVER_S = 90
+ATTACH_S = 10
 
 
 @scenario(quick=True, durability=BOTH)
@@ -16,6 +17,9 @@ def switchover(trial):
         raise Failure(f"a dry run switched over: {dry.stderr}")
     outages = []
     for to in (target, trial.primary):
+        # The primary looks at its standbys once a second: it may not have seen yet that this one is back.
+        wait_for(f"{to.name} to be seen streaming", lambda: to.rmctl(
+            "propose-switchover", "--to", to.name, "--dry-run", check=False).returncode == 0, ATTACH_S, 0.2)
         begun_us = now_us()
         trial.fault_us = trial.fault_us or begun_us
         to.rmctl("propose-switchover", "--to", to.name, timeout_s=SWITCHOVER_S)
