@@ -246,7 +246,8 @@ static void follow_or_rework(struct node_turn *turn)
         break;
     case COMPARE_UNKNOWN:
         node_conf_detached(turn, &conf);
-        if (!pg->conf_present || pg->conf.upstream != 0 || pg->receiver)
+        /* Not loaded: whoever started the server, it read the file before the last writing of it. */
+        if (!pg->conf_present || pg->conf.upstream != 0 || !pg->conf_loaded || pg->receiver)
             (void)node_want(turn, ACT_DETACH, START_TIMEOUT_US, &conf);
         turn->plan->look = true;
         node_because(turn, WHY_STANDBY_COMPARE, NULL);

@@ -40,8 +40,38 @@ static void nobody_clones_another_major(void)
     }
 }
 
+/* G6: a server that somebody else started may not have read what was written last: nothing is compared until it has. */
+static void settings_that_were_not_read_are_brought_in(void)
+{
+    static struct cluster cluster;
+    static struct node_view view;
+    static struct node_plan plan;
+
+    agreed_four(&cluster, 1);
+    const struct member *self = cluster_member(&cluster, B);
+    view = (struct node_view){ .node_id = B,
+                               .raft_id = self->raft_id,
+                               .start_no = self->start_no,
+                               .hello = true,
+                               .guard_alive = true,
+                               .guard_mode = WISH_STANDBY,
+                               .pg = { .state = PG_STANDBY,
+                                       .at_us = NOW,
+                                       .answering = true,
+                                       .answered_at_us = NOW,
+                                       .timeline = cluster.primary.timeline,
+                                       .conf_present = true } };
+    node_decide(&cluster, &view, NOW, &plan);
+    CU_ASSERT_EQUAL(plan.action.kind, ACT_DETACH);
+    view.pg.conf_loaded = true;
+    node_decide(&cluster, &view, NOW, &plan);
+    CU_ASSERT_EQUAL(plan.action.kind, ACT_NONE);
+    CU_ASSERT_EQUAL(plan.why, WHY_STANDBY_COMPARE);
+}
+
 static const struct unit_test tests[] = {
     { "nobody clones a primary of another major version", nobody_clones_another_major },
+    { "settings that the server has not read are brought in force", settings_that_were_not_read_are_brought_in },
 };
 
 const struct unit_suite suite_node_standby = UNIT_SUITE("node_standby", tests);
