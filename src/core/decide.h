@@ -160,7 +160,9 @@ struct lead_view {
     int64_t operation_since_us;      /* when it first saw the present operation and token */
     int64_t proposed_at_us;          /* newest decision proposed and not yet seen applied; 0: none */
     uint64_t proposed_version;       /* cluster version at that time */
-    int64_t transfer_at_us;          /* last hand-over tried */
+    enum command_kind proposed_kind;
+    uint32_t refused;        /* how often in a row that kind was refused */
+    int64_t transfer_at_us;  /* last hand-over tried */
     uint32_t transfers;      /* tried lately, up to TRANSFERS_MAX: who cannot keep leadership is asked less and less */
     uint64_t policy_version; /* of the settings in force here, */
     int64_t policy_since_us; /* and since when */

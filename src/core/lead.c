@@ -507,12 +507,17 @@ static void give_away(struct lead_turn *turn)
     turn->plan->transfer_to = next;
 }
 
-/* Its last proposal has neither shown in the state nor had its time. */
+/*
+ * Its last proposal has neither shown in the state nor had its time. A refused one moves the version, too: what was
+ * overtaken once fits the next time, and what is refused again is not repeated at the speed of the log.
+ */
 static bool proposal_open(const struct lead_turn *turn)
 {
     const struct lead_view *view = turn->view;
+    bool again =
+        view->refused > 1 && turn->plan->command_count > 0 && turn->plan->commands[0].kind == view->proposed_kind;
 
-    return view->proposed_at_us != 0 && view->proposed_version == turn->cluster->version &&
+    return view->proposed_at_us != 0 && (view->proposed_version == turn->cluster->version || again) &&
            turn->now_us - view->proposed_at_us < PROPOSAL_PATIENCE_US;
 }
 

@@ -10,6 +10,7 @@
 
 #define SUBMIT_EVERY_US 300000
 #define SUBMIT_AGAIN_US 20000 /* where the state has moved since: what was refused then may fit now */
+#define SUBMIT_DOUBLED_MAX 5
 #define LOOK_EVERY_US 10000
 #define TRANSFERS_MAX 8
 #define TRANSFERS_FORGOTTEN_US (3600 * INT64_C(1000000))
@@ -91,6 +92,18 @@ static void say_hello(struct manager *manager, int64_t now_us)
         manager->hello_at_us = now_us;
 }
 
+/* How long a member's own proposal is waited for; longer and longer when it is refused again and again. */
+static int64_t submit_every_us(const struct manager *manager)
+{
+    uint32_t refused = manager->command_refused;
+
+    if (manager->command_kind != manager->node_plan.commands[0].kind)
+        return SUBMIT_AGAIN_US;
+    if (refused > 1)
+        return (int64_t)SUBMIT_EVERY_US << (refused - 2 < SUBMIT_DOUBLED_MAX ? refused - 2 : SUBMIT_DOUBLED_MAX);
+    return manager->command_version != manager->cluster.version ? SUBMIT_AGAIN_US : SUBMIT_EVERY_US;
+}
+
 /* A member's own proposals; repeated when the state has not moved for a while. */
 static void submit_plan(struct manager *manager, int64_t now_us)
 {
@@ -98,8 +111,7 @@ static void submit_plan(struct manager *manager, int64_t now_us)
 
     if (plan->command_count == 0)
         return;
-    bool moved = manager->command_version != manager->cluster.version;
-    int64_t every_us = moved ? SUBMIT_AGAIN_US : SUBMIT_EVERY_US;
+    int64_t every_us = submit_every_us(manager);
     if (manager->command_at_us != 0 && now_us - manager->command_at_us < every_us) {
         if (manager->command_at_us + every_us < plan->wake_at_us)
             plan->wake_at_us = manager->command_at_us + every_us;
@@ -107,6 +119,9 @@ static void submit_plan(struct manager *manager, int64_t now_us)
     }
     for (uint32_t i = 0; i < plan->command_count; i++)
         (void)manager_submit(manager, &plan->commands[i], now_us, NULL);
+    if (manager->command_kind != plan->commands[0].kind)
+        manager->command_refused = 0;
+    manager->command_kind = plan->commands[0].kind;
     manager->command_at_us = now_us;
     manager->command_version = manager->cluster.version;
 }
@@ -295,6 +310,9 @@ static void propose_as_leader(struct manager *manager, struct command *command, 
     assert(!bytes.failed);
     manager->lead.proposed_at_us = now_us;
     manager->lead.proposed_version = manager->cluster.version;
+    if (manager->lead.proposed_kind != command->kind)
+        manager->lead.refused = 0;
+    manager->lead.proposed_kind = command->kind;
     manager->ports.propose(manager->ports.ctx, bytes.bytes, bytes.length, 1);
 }
 
@@ -407,6 +425,17 @@ static void state_moved(struct manager *manager, enum command_kind kind, int64_t
         manager->seen_lease_us = now_us + (int64_t)cluster->policy.primary_start_timeout_ms * 1000;
 }
 
+/* What came of a proposal of this life. */
+static void note_result(struct manager *manager, const struct command *command, enum apply_result result)
+{
+    if (command->raft_id != manager->node.raft_id || command->start_no != manager->node.start_no)
+        return;
+    if (command->kind == manager->command_kind)
+        manager->command_refused = result == APPLY_OK ? 0 : manager->command_refused + 1;
+    if (command->kind == manager->lead.proposed_kind)
+        manager->lead.refused = result == APPLY_OK ? 0 : manager->lead.refused + 1;
+}
+
 void manager_apply(struct manager *manager, const uint8_t *bytes, size_t length, int64_t now_us)
 {
     struct command command;
@@ -419,6 +448,7 @@ void manager_apply(struct manager *manager, const uint8_t *bytes, size_t length,
         return;
     }
     enum apply_result result = cluster_apply(&manager->cluster, &command, reason);
+    note_result(manager, &command, result);
     if (result == APPLY_OK) {
         manager_event(manager, EVENT_COMMAND_APPLIED,
                       "command=%s by=%" PRIu64 " about=%d token=%" PRIu64 " version=%" PRIu64,

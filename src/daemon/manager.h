@@ -49,6 +49,8 @@ struct manager {
     int64_t hello_at_us;      /* when HELLO was last proposed */
     int64_t command_at_us;    /* when this member last sent a proposal of its own */
     uint64_t command_version; /* cluster version at that time */
+    enum command_kind command_kind;
+    uint32_t command_refused; /* how often in a row that kind was refused */
     int64_t seen_lease_us;    /* when a healthy holder's round of the current token was last received; 0: never */
     struct lag_holder lag;    /* how far this node's own server had come: told in each of its rounds */
     struct lag_word told;     /* how far the holder had come, as this voter was told */

@@ -34,6 +34,11 @@ static void uncounted(void *ctx, const uint8_t *bytes, size_t length, uint64_t t
     (void)ctx, (void)bytes, (void)length, (void)ticket;
 }
 
+static void unseen(void *ctx)
+{
+    (void)ctx;
+}
+
 static void untold(void *ctx, enum event event, const char *text)
 {
     (void)ctx, (void)event, (void)text;
@@ -88,6 +93,97 @@ static void failures_are_counted(void)
     CU_ASSERT(failures->count == 0 && failures->mask == 0);
 }
 
+/* What the manager's proposals come to: each is applied at once, to a state in which it does not fit. */
+struct refusals {
+    struct manager *manager;
+    uint32_t count;
+    int64_t now_us;
+    uint8_t bytes[COMMAND_BYTES_MAX];
+    size_t length;
+};
+
+static void refuse(void *ctx, const uint8_t *bytes, size_t length, uint64_t ticket)
+{
+    struct refusals *refusals = ctx;
+
+    (void)ticket;
+    refusals->count++;
+    memcpy(refusals->bytes, bytes, length);
+    refusals->length = length;
+}
+
+/* Cranks for this many seconds; how often something was proposed. */
+static uint32_t proposals_in(struct refusals *refusals, int64_t seconds)
+{
+    struct manager *manager = refusals->manager;
+    int64_t until_us = refusals->now_us + seconds * 1000000;
+
+    refusals->count = 0;
+    while (refusals->now_us < until_us) {
+        uint32_t before = refusals->count;
+        for (uint32_t i = 0; i < MEMBERS_MAX; i++)
+            if (manager->heard[i].at_us) {
+                manager->heard[i].at_us = refusals->now_us;
+                manager->heard[i].report.applied = UINT64_MAX;
+            }
+        (void)manager_crank(manager, refusals->now_us);
+        refusals->now_us += 2000;
+        if (refusals->count != before)
+            manager_apply(manager, refusals->bytes, refusals->length, refusals->now_us);
+    }
+    return refusals->count;
+}
+
+static void refuse_forwarded(void *ctx, uint64_t raft_id, const struct message *message)
+{
+    (void)raft_id;
+    if (message->kind == MESSAGE_FORWARD)
+        refuse(ctx, message->forward.bytes, message->forward.length, 0);
+}
+
+/* Each refusal is an entry of the log, and moves the version: what is refused for ever is not repeated at its speed. */
+static void refused_proposals_are_not_hurried(void)
+{
+    static struct world world;
+    static struct refusals refusals;
+    struct manager *manager = &world.manager;
+    struct cluster *cluster = &manager->cluster;
+
+    for (int leads = 0; leads < 2; leads++) {
+        world_make(&world);
+        refusals = (struct refusals){ .manager = manager, .now_us = WORLD_NOW_US };
+        manager->ports = (struct ports){ .ctx = &refusals,
+                                         .flush = unseen,
+                                         .look = unseen,
+                                         .send = refuse_forwarded,
+                                         .propose = refuse,
+                                         .event = untold,
+                                         .wall_us = no_time };
+        if (leads) {
+            /* A voter is wanted, and no change of the voters fits. */
+            manager->lead.raft.leader = true;
+            cluster->members[2].voter = false;
+            cluster->pause = PAUSE_ENDING;
+            manager->heard[0].report.lease_config = cluster->config_version;
+        } else {
+            /* A copy of B's data directory. */
+            manager->node.node_id = C;
+            manager->node.raft_id = cluster_member(cluster, C)->raft_id;
+            manager->node.kind = NODE_DATA;
+            manager->node.directory = agreed_directory(B);
+        }
+        CU_ASSERT(proposals_in(&refusals, 20) <= 22);
+        uint32_t later = proposals_in(&refusals, 60);
+        CU_ASSERT(later >= 5 && later <= (leads ? 61 : 10));
+        if (leads)
+            cluster->pause = PAUSE_OFF;
+        else
+            cluster->members[1].directory = agreed_directory(E);
+        CU_ASSERT_EQUAL(proposals_in(&refusals, 60), 1);
+        CU_ASSERT(leads ? cluster->members[2].voter : directory_is(cluster->members[2].directory, agreed_directory(B)));
+    }
+}
+
 /* The primary's next report, and what its daemon makes of it. */
 static void hear_trouble(struct world *world, enum pg_state state, enum trouble trouble, int64_t now_us)
 {
@@ -132,6 +228,7 @@ static void trouble_lasts_until_it_serves(void)
 }
 
 static const struct unit_test tests[] = {
+    { "what is refused is not repeated at the speed of the log", refused_proposals_are_not_hurried },
     { "failed elections are counted", failures_are_counted },
     { "a primary's trouble lasts until it serves", trouble_lasts_until_it_serves },
     { "a renewal counts from the settings that it is by", a_renewal_counts_from_the_settings },
