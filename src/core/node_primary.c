@@ -66,9 +66,11 @@ static void elected_promoted(struct node_turn *turn)
         node_kill(turn, WHY_ELECTED_FAILED);
         return;
     }
-    /* With the guard, or in its place where it has just died. */
-    int64_t kill_at_us = lease_kill_at_us(&turn->view->lease);
-    if (!node_lease_valid(turn) || turn->now_us >= kill_at_us) {
+    /* With the guard, or in its place where it has just died; a restarted daemon's guard goes by its page (R10). */
+    bool valid = node_lease_valid(turn);
+    bool vouched = valid || (!node_lease_missed(turn) && node_guard_armed(turn));
+    int64_t kill_at_us = valid ? lease_kill_at_us(&turn->view->lease) : turn->view->guard_kill_at_us;
+    if (!vouched || turn->now_us >= kill_at_us) {
         node_kill(turn, WHY_PRIMARY_NO_LEASE);
         return;
     }

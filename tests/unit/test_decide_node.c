@@ -268,7 +268,8 @@ static bool stops_rightly(const struct case_of *c)
     if (c->cluster->pause == PAUSE_ON ||
         (c->cluster->pause == PAUSE_ENDING && c->view->guard_alive && c->view->guard_mode == WISH_PAUSED))
         return true;
-    if (c->lease || (guarded && c->cluster->primary.phase == PRIMARY_ACTIVE))
+    bool promoted = c->view->pg.timeline.no == c->cluster->primary.timeline.no && c->view->promote_failed.no == 0;
+    if (c->lease || (guarded && (c->cluster->primary.phase == PRIMARY_ACTIVE || promoted)))
         return true;
     return stops(c);
 }
@@ -498,20 +499,24 @@ static void a_running_guard_vouches_for_a_restarted_daemon(void)
     static struct node_view view = { .node_id = A };
     static struct node_plan plan;
 
-    active(&cluster);
-    look_at(&cluster, &view, &plan);
-    CU_ASSERT(plan.action.kind == ACT_KILL && plan.why == WHY_PRIMARY_NO_LEASE);
-    view.guard_alive = true;
-    view.guard_mode = WISH_PRIMARY;
-    view.guard_kill_at_us = NOW + 1;
-    node_decide(&cluster, &view, NOW, &plan);
-    CU_ASSERT(plan.action.kind != ACT_KILL && plan.guard == WISH_LEAVE && plan.lease);
-    node_decide(&cluster, &view, NOW + 1, &plan);
-    CU_ASSERT(plan.action.kind == ACT_KILL);
-    view.lease.token = cluster.token; /* a lease that it had in this life, and lost */
-    view.lease.end_us = NOW;
-    node_decide(&cluster, &view, NOW, &plan);
-    CU_ASSERT(plan.action.kind == ACT_KILL);
+    for (int fresh = 0; fresh < 2; fresh++) {
+        (fresh ? elected_a : active)(&cluster); /* or it has just promoted, and not said so yet */
+        look_at(&cluster, &view, &plan);
+        view.pg.timeline = cluster.primary.timeline;
+        node_decide(&cluster, &view, NOW, &plan);
+        CU_ASSERT(plan.action.kind == ACT_KILL && plan.why == WHY_PRIMARY_NO_LEASE);
+        view.guard_alive = true;
+        view.guard_mode = WISH_PRIMARY;
+        view.guard_kill_at_us = NOW + 1;
+        node_decide(&cluster, &view, NOW, &plan);
+        CU_ASSERT(plan.action.kind != ACT_KILL && plan.guard == WISH_LEAVE && plan.lease);
+        node_decide(&cluster, &view, NOW + 1, &plan);
+        CU_ASSERT(plan.action.kind == ACT_KILL);
+        view.lease.token = cluster.token; /* a lease that it had in this life, and lost */
+        view.lease.end_us = NOW;
+        node_decide(&cluster, &view, NOW, &plan);
+        CU_ASSERT(plan.action.kind == ACT_KILL);
+    }
 }
 
 /* 5.2: no majority in time: in good order while it still can, by force when it cannot. */
