@@ -377,6 +377,8 @@ static enum fault draw(struct world *world)
         enum fault fault = (enum fault)rand_below(&world->rand, FAULT_COUNT);
         bool rare = fault == FAULT_ALL_POWER || fault == FAULT_PAUSE || fault == FAULT_POLICY || fault == FAULT_HUNG ||
                     fault == FAULT_READ_ONLY || fault == FAULT_BY_HAND || fault == FAULT_WIPE;
+        if (fault == FAULT_BY_HAND && world->plant == PLANT_FOREIGN_PASSES)
+            return fault; /* what this one needs, often */
         if ((world->profile.faults >> fault & 1) && (!rare || world_permille(world, 350)))
             return fault;
     }

@@ -59,6 +59,8 @@ static int port_save_directory(void *ctx, struct directory_id directory)
 {
     struct host *host = ctx;
 
+    if (directory_spoiled(directory) && host->world->plant == PLANT_FOREIGN_PASSES)
+        return 0;
     host->directory = directory;
     check_directory(host, directory);
     return 0;

@@ -50,6 +50,12 @@ void plant_before_crank(struct host *host)
     case PLANT_STALE_START:
         manager->node.hello = manager->cluster.cluster_id != 0;
         break;
+    case PLANT_FOREIGN_PASSES:
+        /* Nor does it remember that the server was a primary. */
+        if (directory_spoiled(manager->node.directory))
+            manager->node.directory = host->directory;
+        manager->spoil_owed = false;
+        break;
     case PLANT_STATE_DIFFERS:
         if (host->index == 1 && host->world->complete && manager->cluster.member_count > 0)
             manager->cluster.members[0].priority = 7;
