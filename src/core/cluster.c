@@ -56,6 +56,14 @@ const struct member *cluster_member_by_name(const struct cluster *cluster, const
     return NULL;
 }
 
+void member_slot(const struct member *member, char *ret_slot)
+{
+    if (member->slot_no == 0)
+        (void)snprintf(ret_slot, NAME_SIZE, "repmgr_slot_%" PRId32, member->node_id);
+    else
+        (void)snprintf(ret_slot, NAME_SIZE, "repmgr_slot_%" PRId32 "_%" PRIu64, member->node_id, member->slot_no);
+}
+
 bool cluster_fenced(const struct cluster *cluster)
 {
     return cluster->primary.phase != PRIMARY_NONE && token_is_newer(cluster->token, cluster->primary.token);

@@ -35,6 +35,7 @@ struct member {
     struct directory_id directory; /* of its data; 0: none, or unknown */
     uint64_t start_no;             /* of its last HELLO; 0: none yet */
     uint64_t hello_at;             /* cluster version of that HELLO */
+    uint64_t slot_no;              /* a part of its slot's name: see member_slot(); 0: none */
 };
 
 enum primary_phase {
@@ -178,6 +179,13 @@ const struct member *cluster_member(const struct cluster *cluster, int32_t node_
 const struct member *cluster_member_by_raft(const struct cluster *cluster, uint64_t raft_id);
 const struct member *cluster_member_by_directory(const struct cluster *cluster, struct directory_id directory);
 const struct member *cluster_member_by_name(const struct cluster *cluster, const char *name);
+
+/*
+ * The name of the slot that this member's server streams through: repmgr's, "repmgr_slot_<node id>", and with
+ * "_<raft id>" behind it once the node was admitted anew, so that the server that it had before cannot take its place.
+ * Size NAME_SIZE.
+ */
+void member_slot(const struct member *member, char *ret_slot);
 
 /* A FENCE is applied and nobody is elected under it yet. */
 bool cluster_fenced(const struct cluster *cluster);

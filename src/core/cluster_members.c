@@ -40,6 +40,7 @@ enum apply_result rules_found(struct cluster *cluster, const struct command *com
     founder->voter = true;
     founder->registered = true;
     founder->written_off = false;
+    founder->slot_no = 0;
     founder->start_no = command->start_no;
     founder->hello_at = version;
     cluster->demands[0] = (struct demand){ .version = 1, .token = cluster->token };
@@ -147,12 +148,15 @@ enum apply_result rules_join(struct cluster *cluster, const struct command *comm
     if (refused != APPLY_OK)
         return refused;
     struct member *member = rules_member(cluster, command->member.node_id);
+    /* A server of this node may be streaming still: what it acknowledges from now on is not the new one's. */
+    bool anew = member && member->kind == NODE_DATA && (member->start_no != 0 || member->slot_no != 0);
     if (!member)
         member = &cluster->members[cluster->member_count++];
     else if (member->voter)
         cluster->config_version = cluster->version;
     *member = command->member;
     member->raft_id = ++cluster->raft_id_last;
+    member->slot_no = anew ? member->raft_id : 0;
     member->voter = false;
     member->registered = false;
     member->written_off = false;

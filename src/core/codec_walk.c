@@ -181,6 +181,7 @@ void walk_member(struct walk *walk, struct member *member)
     walk_directory(walk, &member->directory);
     walk_u64(walk, &member->start_no);
     walk_u64(walk, &member->hello_at);
+    walk_u64(walk, &member->slot_no);
 }
 
 void walk_demand(struct walk *walk, struct demand *demand)

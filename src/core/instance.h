@@ -37,6 +37,7 @@ struct walsender_seen {
     int64_t replied_us;  /* reply_time, the standby's clock: only compared for change */
     int64_t lag_us;      /* replay_lag, 0 when unknown or none */
     int32_t slot_node;   /* the node whose slot it holds; -1: no node's, 0: not known */
+    uint64_t slot_no;    /* the number behind that node's in the slot's name, 0: none (member_slot()) */
 };
 
 /* What the settings file that raftmgr owns in the data directory says. Written whole, durably, by rename. */
@@ -106,7 +107,8 @@ enum act_kind {
     ACT_PROMOTE,       /* placeholders for unknown timelines below `timeline`, reload, promote, check the number */
     ACT_REWIND,     /* save the diverged tail, pg_rewind from `source_conninfo`, leave it stopped with standby.signal */
     ACT_CLONE,      /* pg_basebackup from `source_conninfo` into an empty or set-aside directory, leave it stopped */
-    ACT_SLOTS,      /* make the slots of `slots` that are not there; end the connection `stray` */
+    ACT_SLOTS,      /* make the slots of `slots` that are not there, drop the former ones of nodes that were admitted
+                       anew; end the connection `stray` */
     ACT_CHECKPOINT, /* CHECKPOINT */
 };
 

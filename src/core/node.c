@@ -59,7 +59,7 @@ void node_conf_follow(const struct node_turn *turn, struct pg_conf *conf)
     conf->upstream = turn->cluster->primary.node_id;
     if (primary)
         (void)text_copy(conf->upstream_conninfo, sizeof conf->upstream_conninfo, primary->conninfo);
-    (void)snprintf(conf->slot, sizeof conf->slot, "repmgr_slot_%d", turn->view->node_id);
+    member_slot(turn->self, conf->slot);
 }
 
 bool node_pg_runs(const struct pg_seen *pg)
@@ -113,7 +113,8 @@ uint64_t node_slots(const struct cluster *cluster, int32_t node_id)
 
     for (uint32_t i = 0; i < cluster->member_count; i++)
         if (cluster->members[i].kind == NODE_DATA && cluster->members[i].node_id != node_id)
-            mix = (mix ^ (uint64_t)cluster->members[i].node_id) * 1099511628211u;
+            mix = ((mix ^ (uint64_t)cluster->members[i].node_id) * 1099511628211u ^ cluster->members[i].slot_no) *
+                  1099511628211u;
     return mix;
 }
 
@@ -130,7 +131,7 @@ bool node_keep_slots(struct node_turn *turn, enum why why)
     for (uint32_t i = 0; i < turn->cluster->member_count; i++) {
         const struct member *member = &turn->cluster->members[i];
         if (member->kind == NODE_DATA && member->node_id != view->node_id)
-            (void)snprintf(action->slots[action->slot_count++], NAME_SIZE, "repmgr_slot_%d", member->node_id);
+            member_slot(member, action->slots[action->slot_count++]);
     }
     node_because(turn, why, NULL);
     return true;

@@ -92,7 +92,7 @@ static void fetch(struct node_turn *turn, const struct member *from)
     node_conf_detached(turn, &conf);
     conf.upstream = from->node_id;
     (void)text_copy(conf.upstream_conninfo, sizeof conf.upstream_conninfo, from->conninfo);
-    (void)snprintf(conf.slot, sizeof conf.slot, "repmgr_slot_%d", turn->view->node_id);
+    member_slot(turn->self, conf.slot);
     if (pg->conf.upstream != conf.upstream || !token_is(pg->conf.token, conf.token))
         (void)node_want(turn, ACT_CONFIGURE, RELOAD_TIMEOUT_US, &conf);
     turn->plan->look = true;

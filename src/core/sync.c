@@ -40,8 +40,8 @@ static bool belongs(const struct cluster *cluster, const struct member *member, 
         return false;
     if (newest && demand_names(newest, member->directory))
         return streaming || (current && heard->age_us <= lost_us && report->receiver_streaming);
-    return streaming && caught_up && current && heard->age_us <= lost_us && report->following && !report->lagging &&
-           directory_is(report->directory, member->directory);
+    return streaming && caught_up && current && heard->age_us <= lost_us && report->following &&
+           report->receiver_streaming && !report->lagging && directory_is(report->directory, member->directory);
 }
 
 bool sync_wanted(const struct cluster *cluster, const struct heard heard[MEMBERS_MAX], int64_t lost_us,
@@ -84,7 +84,8 @@ static const struct member *walsender_member(const struct cluster *cluster, cons
 
 bool sync_is_own(const struct member *member, const struct walsender_seen *walsender)
 {
-    return walsender->slot_node == 0 || walsender->slot_node == member->node_id;
+    return walsender->slot_node == 0 ||
+           (walsender->slot_node == member->node_id && walsender->slot_no == member->slot_no);
 }
 
 const struct walsender_seen *sync_stray(const struct cluster *cluster, const struct pg_seen *seen)

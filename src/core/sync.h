@@ -38,7 +38,10 @@ struct sync_progress {
 /* Takes one look at the primary in. `settled` moves to the newest version when all of step 3 has been seen. */
 void sync_observe(struct sync_progress *progress, const struct cluster *cluster, const struct pg_seen *seen);
 
-/* Is this walsender, which goes by the member's name, the member's? It holds its slot, which admits one connection. */
+/*
+ * Is this walsender, which goes by the member's name, the member's? It holds its slot, which admits one connection, and
+ * which no server knows that this node had before it was admitted anew.
+ */
 bool sync_is_own(const struct member *member, const struct walsender_seen *walsender);
 /*
  * A connection that PostgreSQL counts as a member's, by its name, and that does not hold the member's slot: it would

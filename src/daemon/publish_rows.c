@@ -87,7 +87,7 @@ static void make_row(const struct manager *manager, const struct member *member,
     (void)text_copy(row->repluser, sizeof row->repluser,
                     member->replication_user[0] ? member->replication_user : facts.user);
     if (!witness)
-        (void)snprintf(row->slot_name, sizeof row->slot_name, "repmgr_slot_%d", member->node_id);
+        member_slot(member, row->slot_name);
 }
 
 static bool is_event_of(const struct pg_schema_event *event, const struct record *record)

@@ -191,7 +191,7 @@ static void put_postgres(json_t *part, const struct status_facts *facts, const s
     const struct demand *demand = cluster_demand(cluster);
     bool known = report && member->kind == NODE_DATA;
     bool own = member->raft_id == facts->manager->node.raft_id;
-    char text[32];
+    char text[NAME_SIZE];
 
     status_put_text(part, "pg",
                     member->kind == NODE_WITNESS ? NULL
@@ -215,7 +215,7 @@ static void put_postgres(json_t *part, const struct status_facts *facts, const s
     status_put_flag(part, "synchronous",
                     standby && demand && demand->k > 0 && member->directory.no != 0 &&
                         demand_names(demand, member->directory));
-    (void)snprintf(text, sizeof text, "repmgr_slot_%d", member->node_id);
+    member_slot(member, text);
     status_put_text(part, "slot", member->kind == NODE_DATA ? text : NULL);
     status_put_flag(part, "replay_paused", own && facts->manager->node.pg.replay_paused);
 }

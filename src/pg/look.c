@@ -10,8 +10,10 @@
 
 #include <stdlib.h>
 
+#include "core/cluster.h"
+
 #define US "* 1000000)::bigint"
-#define SLOT_PATTERN "^repmgr_slot_[0-9]+$"
+#define SLOT_PATTERN "^repmgr_slot_[0-9]+(_[0-9]+)?$"
 
 #define LOOK_SQL                                                                                                       \
     "SELECT CASE WHEN r THEN (SELECT concat_ws(' ', pid, wait_event) FROM pg_stat_get_activity(NULL)"                  \
@@ -94,16 +96,23 @@ static uint64_t number(const char **at)
     return strtoull(text, NULL, 10);
 }
 
-/* "repmgr_slot_<node id>" is a node's; "-" stands for none. */
-static int32_t slot_node(const char **at)
+/* "repmgr_slot_<node id>", or with another number behind it, is a node's; "-" stands for none. */
+static int32_t slot_node(const char **at, uint64_t *ret_no)
 {
     char slot[NAME_SIZE];
     int32_t node_id;
     int length = 0;
 
+    *ret_no = 0;
     if (!field(at, slot, sizeof slot))
         return 0;
-    return sscanf(slot, "repmgr_slot_%" SCNd32 "%n", &node_id, &length) == 1 && !slot[length] ? node_id : -1;
+    if (sscanf(slot, "repmgr_slot_%" SCNd32 "%n", &node_id, &length) != 1)
+        return -1;
+    if (slot[length] && (sscanf(slot + length, "_%" SCNu64 "%n", ret_no, &length) != 1 || *ret_no == 0))
+        return -1;
+    char whole[NAME_SIZE];
+    member_slot(&(struct member){ .node_id = node_id, .slot_no = *ret_no }, whole);
+    return strcmp(slot, whole) == 0 ? node_id : -1;
 }
 
 uint32_t look_walsenders(const char *text, struct walsender_seen *ret, uint32_t max)
@@ -122,7 +131,7 @@ uint32_t look_walsenders(const char *text, struct walsender_seen *ret, uint32_t 
         seen->replayed.at = number(&text);
         seen->replied_us = (int64_t)number(&text);
         seen->lag_us = (int64_t)number(&text);
-        seen->slot_node = slot_node(&text);
+        seen->slot_node = slot_node(&text, &seen->slot_no);
         text += strcspn(text, "\n");
         text += *text == '\n';
     }

@@ -36,6 +36,8 @@ static void look_at_senders(const struct host *host, struct pg_seen *seen)
         row->flushed.at = sender->flushed;
         row->replayed.at = sender->flushed;
         row->replied_us = sender->replied_us;
+        row->slot_node = -1;
+        (void)sscanf(sender->slot, "repmgr_slot_%" SCNd32 "_%" SCNu64, &row->slot_node, &row->slot_no);
     }
 }
 

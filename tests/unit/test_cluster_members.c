@@ -4,6 +4,7 @@
  * Each test tries to get an act of the past, a copy, or an impostor accepted.
  */
 #include "agreed_steps.h"
+#include "core/decide.h"
 
 static struct command restarted(const struct cluster *cluster, int32_t node_id)
 {
@@ -215,6 +216,42 @@ static void readmission_begins_from_nothing(void)
     REFUSED(&cluster, late);
 }
 
+static const char *slot_of(const struct cluster *cluster, int32_t node_id)
+{
+    static char slot[NAME_SIZE];
+
+    member_slot(cluster_member(cluster, node_id), slot);
+    return slot;
+}
+
+/* The server that a node had before may stream still: it does not know the slot of the one that comes after it. */
+static void a_readmitted_node_has_another_slot(void)
+{
+    struct cluster cluster;
+    char first[NAME_SIZE];
+
+    agreed_four(&cluster, 1);
+    uint64_t slots = node_slots(&cluster, A);
+    CU_ASSERT_STRING_EQUAL(slot_of(&cluster, C), "repmgr_slot_3");
+    for (int i = 0; i < 2; i++) { /* the second time before the node has said a word */
+        struct command join = agreed_join(&cluster, C);
+        join.flag = true;
+        (void)text_copy(first, sizeof first, slot_of(&cluster, C));
+        ACCEPTED(&cluster, join);
+        CU_ASSERT_STRING_NOT_EQUAL(slot_of(&cluster, C), first);
+        CU_ASSERT(strncmp(slot_of(&cluster, C), "repmgr_slot_3_", 14) == 0);
+        CU_ASSERT(node_slots(&cluster, A) != slots);
+    }
+    (void)text_copy(first, sizeof first, slot_of(&cluster, C));
+    ACCEPTED(&cluster, agreed_hello(&cluster, C, 1));
+    CU_ASSERT_STRING_EQUAL(slot_of(&cluster, C), first);
+    CU_ASSERT_STRING_EQUAL(slot_of(&cluster, B), "repmgr_slot_2");
+    /* Who was admitted and has never come has no server that could be in the way. */
+    ACCEPTED(&cluster, agreed_join(&cluster, D));
+    ACCEPTED(&cluster, agreed_join(&cluster, D));
+    CU_ASSERT_STRING_EQUAL(slot_of(&cluster, D), "repmgr_slot_4");
+}
+
 static void the_primary_is_not_readmitted(void)
 {
     struct cluster cluster;
@@ -399,6 +436,7 @@ static const struct unit_test tests[] = {
     { "case does not tell names apart", case_does_not_tell_names_apart },
     { "raft ids are never given out twice", raft_ids_are_never_given_twice },
     { "readmission by force begins from nothing", readmission_begins_from_nothing },
+    { "a readmitted node has another slot", a_readmitted_node_has_another_slot },
     { "the primary is not readmitted, fenced or not", the_primary_is_not_readmitted },
     { "a directory's identity belongs to one member", an_identity_belongs_to_one_member },
     { "a member names its own directory, the primary none", a_member_names_its_own_directory },

@@ -136,6 +136,7 @@ static void choose_conf(uint64_t *choices, const struct cluster *cluster, struct
     view->pg.conf_loaded = choice != 1;
     conf->token = cluster->token;
     sync_conf(cluster, view->node_id, conf);
+    member_slot(cluster_member(cluster, view->node_id), conf->slot);
     view->pg.receiver = choice == 2;
     if (choice == 2 || choice == 3)
         conf->upstream = cluster->primary.node_id == view->node_id ? C : cluster->primary.node_id;
@@ -627,6 +628,38 @@ static void a_stray_is_ended(void)
     CU_ASSERT(plan.action.stray.pid == 7 && plan.action.stray.started_us == 8);
 }
 
+/* A node that was admitted anew takes its running server along: it streams through the new slot. */
+static void a_readmitted_standby_changes_its_slot(void)
+{
+    static struct cluster cluster;
+    static struct node_view view = { .node_id = B };
+    static struct node_plan plan;
+
+    active(&cluster);
+    choose_view(0, &cluster, B, &view);
+    view.pg.state = PG_STANDBY;
+    view.pg.timeline = cluster.primary.timeline;
+    view.directory = agreed_directory(B);
+    view.pg.conf_present = view.pg.conf_loaded = true;
+    sync_conf(&cluster, B, &view.pg.conf);
+    view.pg.conf.token = cluster.token;
+    view.pg.conf.upstream = A;
+    node_decide(&cluster, &view, NOW, &plan);
+    CU_ASSERT(plan.action.kind == ACT_NONE && plan.why == WHY_STANDBY);
+    struct command join = agreed_join(&cluster, B);
+    join.flag = true;
+    ACCEPTED(&cluster, join);
+    ACCEPTED(&cluster, agreed_hello(&cluster, B, 1));
+    view.raft_id = cluster_member(&cluster, B)->raft_id;
+    view.slots_for = node_slots(&cluster, B);
+    node_decide(&cluster, &view, NOW, &plan);
+    CU_ASSERT(plan.action.kind == ACT_CONFIGURE);
+    CU_ASSERT_STRING_NOT_EQUAL(plan.action.conf.slot, view.pg.conf.slot);
+    view.pg.conf = plan.action.conf;
+    node_decide(&cluster, &view, NOW, &plan);
+    CU_ASSERT(plan.action.kind == ACT_NONE && plan.why == WHY_STANDBY);
+}
+
 /* All that may be done with a server and a directory of another system. */
 static bool keeps_off(const struct case_of *c)
 {
@@ -685,6 +718,7 @@ static const struct unit_test tests[] = {
     { "the holder gives up before its guard strikes", the_holder_gives_up_before_the_guard_strikes },
     { "a stray is ended", a_stray_is_ended },
     { "what is started in a switchover's stop is stopped", what_is_started_in_a_switchover_stops },
+    { "a readmitted standby changes its slot", a_readmitted_standby_changes_its_slot },
     { "another system's data is none", another_systems_data_is_none },
 };
 const struct unit_suite suite_decide_node = UNIT_SUITE("decide_node", tests);

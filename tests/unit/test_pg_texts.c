@@ -221,6 +221,10 @@ static void reads_walsenders(void)
     CU_ASSERT_STRING_EQUAL(seen[1].name, "a name");
     CU_ASSERT_FALSE(seen[1].streaming || seen[1].synchronous);
     CU_ASSERT_EQUAL(seen[1].slot_node, -1);
+    CU_ASSERT_EQUAL(look_walsenders("b\t1\t1\t1\t1\t1\t1\t1\t1\trepmgr_slot_12_77\n", seen, 2), 1);
+    CU_ASSERT(seen[0].slot_node == 12 && seen[0].slot_no == 77);
+    CU_ASSERT_EQUAL(look_walsenders("b\t1\t1\t1\t1\t1\t1\t1\t1\trepmgr_slot_12_077\n", seen, 2), 1);
+    CU_ASSERT_EQUAL(seen[0].slot_node, -1);
     CU_ASSERT_EQUAL(look_walsenders("b\t1\t1\t1\t1\t1\t1\t1\t1\trepmgr_slot_12x\n", seen, 2), 1);
     CU_ASSERT_EQUAL(seen[0].slot_node, -1);
     CU_ASSERT_EQUAL(look_walsenders("", seen, 2), 0);

@@ -102,6 +102,9 @@ static void those_who_caught_up_enter(void)
     report_of(&bench, C)->lagging = true;
     CU_ASSERT(!wants(&bench));
     report_of(&bench, C)->lagging = false;
+    report_of(&bench, C)->receiver_streaming = false; /* then it is somebody else who streams under its name */
+    CU_ASSERT(!wants(&bench));
+    report_of(&bench, C)->receiver_streaming = true;
     report_of(&bench, C)->directory = agreed_directory(E); /* the log does not know this directory yet (R20) */
     CU_ASSERT(!wants(&bench));
 }
@@ -534,6 +537,37 @@ static void a_stray_flushes_for_nobody(void)
     CU_ASSERT(progress.settled == cluster.demand_version);
 }
 
+/* B was admitted anew, from another host; the server that it had before goes on streaming under its name, and would
+ * take its slot in the moment in which the new one is restarted. */
+static void a_former_server_acknowledges_for_nobody(void)
+{
+    struct cluster cluster;
+    static struct pg_seen seen;
+    struct sync_progress progress = { 0 };
+
+    agreed_four(&cluster, 0);
+    struct command join = agreed_join(&cluster, B);
+    join.flag = true;
+    ACCEPTED(&cluster, join);
+    ACCEPTED(&cluster, agreed_hello(&cluster, B, 1));
+    ACCEPTED(&cluster, agreed_directory_is(&cluster, B, agreed_directory(E)));
+    ACCEPTED(&cluster, agreed_add(&cluster, DEMAND(1, E)));
+    seen = (struct pg_seen){ .state = PG_PRIMARY, .end = { 500 }, .conf_present = true, .conf_loaded = true };
+    seen.conf.demand_version = cluster.demand_version;
+    struct walsender_seen *former = walsender(&seen, B, true, 900);
+    former->slot_node = B;
+    CU_ASSERT_PTR_EQUAL(sync_stray(&cluster, &seen), former);
+    for (int i = 0; i < 6; i++) {
+        progress.checkpoint_done = i > 0;
+        sync_observe(&progress, &cluster, &seen);
+        CU_ASSERT(progress.settled != cluster.demand_version);
+    }
+    former->slot_no = cluster_member(&cluster, B)->slot_no; /* its own, after all */
+    CU_ASSERT_PTR_NULL(sync_stray(&cluster, &seen));
+    sync_observe(&progress, &cluster, &seen);
+    CU_ASSERT(progress.settled == cluster.demand_version);
+}
+
 static const struct unit_test tests[] = {
     { "standbys enter when they have caught up", those_who_caught_up_enter },
     { "who is named may lag but not be lost", who_is_named_may_lag_but_not_be_lost },
@@ -546,5 +580,6 @@ static const struct unit_test tests[] = {
     { "two connections are one holder", two_connections_are_one_holder },
     { "who borrows a member's name is a stray", who_borrows_a_name_is_a_stray },
     { "a stray flushes for nobody", a_stray_flushes_for_nobody },
+    { "a former server acknowledges for nobody", a_former_server_acknowledges_for_nobody },
 };
 const struct unit_suite suite_sync = UNIT_SUITE("sync", tests);

@@ -1,6 +1,8 @@
 """Bad input: each gets one clear error that says what to do, and nothing is lost or half done."""
 
+import glob
 import os
+import re
 import shutil
 
 from cluster import Cluster, bindirs, server_major
@@ -238,6 +240,57 @@ def wiped(trial, node):
     trial.writes_again()
     node.rmctl("standby" if node.is_data else "witness", "register", "--force", timeout_s=60)
     trial.no_failover()
+
+
+@scenario(fresh=True, root=True)
+def replaced_host_returns(trial):
+    """a standby's host is lost and replaced; it comes back and streams no more, and nothing is acknowledged by it"""
+    old = trial.standbys[0]
+    cluster = trial.cluster
+    trial.fault(now_us())
+    old.host.cut([node.host for node in cluster.others(old)])
+    new = cluster.stranger(old.number, "n2b")
+    new.name = old.name
+    new.configure(join=cluster.others(old))
+    cluster.share_secret_with(new)
+    trial.writes_again(deadline_s=30)
+    wait_for("the lost standby's slot to be free", lambda: trial.primary.value(
+        "SELECT count(*) FROM pg_replication_slots WHERE active") == "0", 90)
+    cluster.clone(new, trial.primary, "--fast-checkpoint")
+    new.start_daemon()
+    cluster.wait_control(new)
+    waits(new, "register --force")
+    new.rmctl("standby", "register", "--force", timeout_s=90)
+    cluster.nodes[cluster.nodes.index(old)] = new
+    trial.standbys = [new]
+    cluster.wait_settled()
+    slot = trial.primary.value("SELECT string_agg(slot_name, ' ') FROM pg_replication_slots")
+    if not re.fullmatch(rf"repmgr_slot_{old.number}_\d+", slot):
+        raise Failure(f"the slots are: {slot}")
+
+    # The old host is back, its server with the settings that it had, and the new one is away for a moment.
+    old.host.heal()
+    if not old.postgres_pids():
+        raise Failure("the old server is gone: this proves nothing")
+    new.host.cut([node.host for node in cluster.others(new)])
+    wait_for("the old server to be refused", lambda: f'slot "repmgr_slot_{old.number}" does not exist' in log_of(old),
+             REFUSE_S)
+    rows = trial.primary.sql("SELECT client_addr, state FROM pg_stat_replication")
+    if old.host.address in [row[0] for row in rows]:
+        raise Failure(f"the old server streams: {rows}")
+    new.host.heal()
+    trial.no_failover()
+    trial.note(f"streams through {slot}; the old server is refused")
+    old.host.kill()
+
+
+def log_of(node):
+    """What PostgreSQL's own log on a host says."""
+    text = ""
+    for path in glob.glob(os.path.join(node.host.path("log"), "*")):
+        with open(path, encoding="utf-8", errors="replace") as file:
+            text += file.read()
+    return text
 
 
 @scenario(durability=(), root=True)
