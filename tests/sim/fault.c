@@ -394,8 +394,7 @@ void fault_moment(struct world *world, const struct moment *moment)
         return;
     if (moment->a != 0 && world_permille(world, 400))
         host = someone(world);
-    if (world->check.reference.cluster_id != 0) /* nobody mends a server that nobody manages yet */
-        cause(host, draw(world));
+    cause(host, draw(world));
     if (moment->a == 0)
         agenda_put(&world->agenda,
                    (struct moment){

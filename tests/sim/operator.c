@@ -53,7 +53,8 @@ void profile_draw(struct world *world)
     profile->every_us =
         world_permille(world, 30) ? 0 : world_chance(world, dense ? 80 * MS : 400 * MS, dense ? 600 * MS : 5 * SEC);
     profile->strike_permille = world_permille(world, 500) ? (uint32_t)world_chance(world, 5, 200) : 0;
-    profile->early_us = world_permille(world, 100) ? world_chance(world, 300 * MS, 4 * SEC) : 0;
+    profile->early_us =
+        world_permille(world, 150) ? world_chance(world, MS, world_permille(world, 500) ? SEC : 4 * SEC) : 0;
     profile->snapshot_every = (uint64_t)world_chance(world, 12, 150);
     profile->fast_link_us = world_permille(world, 200) ? (uint32_t)world_chance(world, 1000, 15000) : 0;
     profile->speaks = world_permille(world, 300);
@@ -196,6 +197,17 @@ static void end_pause(struct world *world)
         (void)operator_submit(through, &command);
 }
 
+/* A server that nobody manages yet is started again by those whom it belongs to. */
+static void mend_founder(struct host *founder)
+{
+    struct server *server = &founder->server;
+
+    if (founder->up && !server_runs(server) && !server->conf_present) {
+        server->orphans = false;
+        server_start(founder, true);
+    }
+}
+
 void operator_moment(struct world *world)
 {
     if (world->now_us == 0) {
@@ -205,8 +217,10 @@ void operator_moment(struct world *world)
             agenda_put(&world->agenda, (struct moment){ .kind = AT_FAULT, .at_us = world->faults_from_us });
         }
     } else if (world->check.reference.cluster_id == 0 && !world->hosts[0].joined) {
+        mend_founder(&world->hosts[0]);
         begin(world);
     } else if (world->check.reference.cluster_id == 0) {
+        mend_founder(&world->hosts[0]);
         found(&world->hosts[0]);
     } else {
         for (uint32_t i = 0; i < world->profile.hosts; i++) {
