@@ -261,6 +261,7 @@ static void disturb_server(struct host *host, enum fault fault)
         break;
     case FAULT_HUNG:
         server->hung_until_us = lasts(world, 200 * MS, 8 * SEC);
+        server->hung_wholly = world_permille(world, 500);
         break;
     case FAULT_READ_ONLY:
         server->read_only_until_us = lasts(world, 200 * MS, 6 * SEC);

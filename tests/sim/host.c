@@ -208,6 +208,7 @@ void host_daemon_start(struct host *host)
     host->daemon_up = true;
     host->start_no++;
     host->looking = host->look_again = false;
+    memset(&host->seen, 0, sizeof host->seen);
     host->timer_at_us = 0;
     if (!host->guard.alive && host->data) {
         guard_die(host);

@@ -86,11 +86,34 @@ static void look_at_directory(const struct host *host, struct pg_seen *seen)
     wal_history(host->world, known, &seen->history);
 }
 
+/* Nothing answers: what was seen last is all that is known, or that a postmaster is there. */
+static void look_in_vain(struct host *host, struct pg_seen *seen)
+{
+    const struct server *server = &host->server;
+
+    if (seen->state != state_of(server) || seen->postmaster_started_us != server->started_us) {
+        memset(seen, 0, sizeof *seen);
+        seen->state = PG_STARTING;
+        seen->at_us = clock_of(host);
+        seen->postmaster_started_us = server->started_us;
+    }
+    seen->conf_present = server->conf_present;
+    seen->conf = server->conf;
+    seen->conf.upstream_conninfo[0] = '\0';
+    seen->conf_loaded = false;
+    seen->answering = false;
+    (void)text_copy(seen->problem, sizeof seen->problem, "no answer");
+}
+
 void server_look(struct host *host, struct pg_seen *ret_seen)
 {
     struct server *server = &host->server;
     bool hung = host->world->now_us < server->hung_until_us;
 
+    if (hung && server->hung_wholly && (server->state == SERVER_PRIMARY || server->state == SERVER_STANDBY)) {
+        look_in_vain(host, ret_seen);
+        return;
+    }
     memset(ret_seen, 0, sizeof *ret_seen);
     ret_seen->state = state_of(server);
     ret_seen->at_us = clock_of(host);

@@ -197,7 +197,7 @@ static void end_pause(struct world *world)
         (void)operator_submit(through, &command);
 }
 
-/* A server that nobody manages yet is started again by those whom it belongs to. */
+/* Until a daemon is there those start the server again to whom it belongs. */
 static void mend_founder(struct host *founder)
 {
     struct server *server = &founder->server;
@@ -220,7 +220,6 @@ void operator_moment(struct world *world)
         mend_founder(&world->hosts[0]);
         begin(world);
     } else if (world->check.reference.cluster_id == 0) {
-        mend_founder(&world->hosts[0]);
         found(&world->hosts[0]);
     } else {
         for (uint32_t i = 0; i < world->profile.hosts; i++) {

@@ -101,6 +101,7 @@ struct server {
     uint64_t shutdown_end;
     int64_t answered_us; /* host's clock */
     /* faults, until these true moments */
+    bool hung_wholly; /* while it is hung, connections that are open do not answer either */
     int64_t hung_until_us, read_only_until_us, replay_stuck_until_us, slow_until_us;
 };
 
