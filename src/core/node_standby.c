@@ -141,10 +141,16 @@ static void diverged(struct node_turn *turn)
 {
     const struct node_view *view = turn->view;
     bool rewind_fails = view->failed_kind == ACT_REWIND && view->failed_count >= 2;
+    /* pg_rewind sees no difference between two timelines of one number, says so, and leaves it as it is (R9). */
+    bool in_vain = token_is(view->rewound_under, turn->cluster->primary.token);
 
     turn->plan->diverged_under = turn->cluster->primary.token;
     if (view->rejoin == REJOIN_FOLLOW) {
         node_because(turn, WHY_STANDBY_DIVERGED, "rejoin=follow");
+        return;
+    }
+    if (view->rejoin == REJOIN_REWIND && in_vain) {
+        node_because(turn, WHY_STANDBY_DIVERGED, "was rewound in vain: clone it");
         return;
     }
     if (node_pg_runs(&view->pg)) {
@@ -153,7 +159,8 @@ static void diverged(struct node_turn *turn)
         node_because(turn, WHY_STANDBY_REWIND, "stops first");
         return;
     }
-    if (view->rejoin == REJOIN_CLONE && (rewind_fails || view->failed_kind == ACT_CLONE || !view->pg.can_rewind))
+    if (view->rejoin == REJOIN_CLONE &&
+        (rewind_fails || in_vain || view->failed_kind == ACT_CLONE || !view->pg.can_rewind))
         rework(turn, ACT_CLONE, WHY_STANDBY_CLONE);
     else
         rework(turn, ACT_REWIND, WHY_STANDBY_REWIND);

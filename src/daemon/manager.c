@@ -255,7 +255,8 @@ static void perform_node(struct manager *manager, int64_t now_us)
     struct node_view *node = &manager->node;
     struct node_plan *plan = &manager->node_plan;
 
-    if (plan->diverged_under.no != 0)
+    /* While it is being reworked the newest look is of what it was. */
+    if (plan->diverged_under.no != 0 && node->acting != ACT_REWIND && node->acting != ACT_CLONE)
         node->diverged_under = plan->diverged_under;
     node->foreign_shown = node->foreign_shown || plan->foreign_shown;
     keep_lease(manager, now_us);

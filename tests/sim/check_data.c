@@ -16,7 +16,10 @@ void check_directory(struct host *host, struct directory_id directory)
 
     if (directory.no == 0 || host_of_directory(host->world, directory))
         return;
-    assert(check->directory_count < ARRAY_LEN(check->directories));
+    if (check->directory_count == ARRAY_LEN(check->directories)) {
+        check_fail(host->world, "CIRCLE", "n%u is rewound or cloned without end", host->index + 1);
+        return;
+    }
     check->directories[check->directory_count].directory = directory;
     check->directories[check->directory_count++].host = host->index;
 }

@@ -21,6 +21,7 @@ static void rewound(struct bench *bench)
         .node_id = A,
         .token = bench->cluster.token,
         .pg_state = PG_PRIMARY,
+        .checkpointed = true,
         .timeline = bench->cluster.primary.timeline,
         .applied = bench->cluster.version,
     };
@@ -71,8 +72,29 @@ static void one_that_was_known_needs_no_word(void)
     CU_ASSERT(starts(&bench));
 }
 
+/* R9: "no rewind required", and the WAL is another all the same. */
+static void a_rewind_in_vain_is_followed_by_a_clone(void)
+{
+    static struct bench bench;
+
+    rewound(&bench);
+    bench.view.rewound_under.no = 0;
+    bench.view.diverged_under = bench.cluster.token;
+    bench.view.pg.can_rewind = true;
+    bench.view.rejoin = REJOIN_CLONE;
+    node_decide(&bench.cluster, &bench.view, NOW, &bench.plan);
+    CU_ASSERT(bench.plan.action.kind == ACT_REWIND);
+    bench.view.rewound_under = bench.cluster.token;
+    node_decide(&bench.cluster, &bench.view, NOW, &bench.plan);
+    CU_ASSERT(bench.plan.action.kind == ACT_CLONE);
+    bench.view.rejoin = REJOIN_REWIND;
+    node_decide(&bench.cluster, &bench.view, NOW, &bench.plan);
+    CU_ASSERT(bench.plan.action.kind == ACT_NONE && bench.plan.why == WHY_STANDBY_DIVERGED);
+}
+
 static const struct unit_test tests[] = {
     { "a new directory is known before it attaches", a_new_directory_is_known_before_it_attaches },
+    { "a rewind in vain is followed by a clone", a_rewind_in_vain_is_followed_by_a_clone },
     { "one that was known needs no word", one_that_was_known_needs_no_word },
 };
 const struct unit_suite suite_decide_standby = UNIT_SUITE("decide_standby", tests);
