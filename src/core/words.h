@@ -2,11 +2,13 @@
  * words.h - what operators say while a failover is open, and what it leaves in the agreed state (design 5.2, 5.3 step
  * 6; R17, R25, R30; decision 0012). The rules: cluster_words.c.
  *
- * Each is a command that names the token of the FENCE that it was said under:
- *   WRITE_OFF    this data directory (`directory`, of member `node_id`) is gone for good; no demand asks for it any
- * more ACCEPT_LOSS  the demands need not be met; `node_id` and `directory` are of who was shown to hold most HOST_OFF
- * the host of the primary that is replaced is off; `stopped_start_no` is its daemon's last known start The first two
- * name the demand version that they were said of (`expect`), and in `timeline` and `lsn` what is kept.
+ * Each is a command that names the token of the FENCE that it was said under.
+ *
+ * - WRITE_OFF: this data directory (`directory`, of member `node_id`) is gone for good; no demand asks for it any more.
+ * - ACCEPT_LOSS: the demands need not be met; `node_id` and `directory` are of who was shown to hold most.
+ * - HOST_OFF: the host of the primary that is replaced is off; `stopped_start_no` is its daemon's last known start.
+ *
+ * The first two name the demand version that they were said of (`expect`), and in `timeline` and `lsn` what is kept.
  */
 #ifndef RAFTMGR_WORDS_H
 #define RAFTMGR_WORDS_H
