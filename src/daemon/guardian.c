@@ -132,9 +132,12 @@ static int attach(struct daemon *daemon, struct err *err)
     if (!slash || (size_t)(slash - binary) + sizeof "/raftmgr-guard" > sizeof binary)
         return err_set(err, ERR_CONFIG, "path '%s' is too long", binary);
     memcpy(slash, "/raftmgr-guard", sizeof "/raftmgr-guard");
+    /* A guard that is replaced later on goes by the cluster's settings, as each order does. */
+    const struct cluster *cluster = &daemon->manager.cluster;
+    const struct policy *policy = cluster->cluster_id != 0 ? &cluster->policy : &daemon->settings.policy;
     int failed =
         guard_attach(&daemon->guard, binary, daemon->settings.runtime_directory, daemon->settings.data_directory,
-                     (int64_t)daemon->settings.policy.guard_kill_time_ms * 1000, &taken_over, err);
+                     (int64_t)policy->guard_kill_time_ms * 1000, &taken_over, err);
     if (failed)
         return err_wrap(err, "could not start the guard");
     daemon->guard_attached = true;
