@@ -9,6 +9,7 @@
 #include "core/cluster_rules.h"
 
 #define TIMELINE_STEP 2
+#define RESERVE_SPAN_MAX 1000
 #define TIMELINE_LIMIT (UINT32_MAX - 100000) /* numbers must be left for those that the cluster gives out */
 
 const struct given *cluster_given(const struct cluster *cluster, struct timeline timeline)
@@ -76,12 +77,18 @@ void rules_timeline_begins(struct cluster *cluster, struct timeline timeline, st
             cluster->given[i].begin = begin;
 }
 
+bool cluster_may_reserve(const struct cluster *cluster, struct timeline timeline)
+{
+    return timeline.no <= TIMELINE_LIMIT && timeline.no <= cluster->timeline_max.no + RESERVE_SPAN_MAX;
+}
+
 enum apply_result rules_reserve(struct cluster *cluster, const struct command *command, char *reason)
 {
     if (command->timeline.no <= cluster->timeline_max.no)
         return APPLY_NOTHING;
-    if (command->timeline.no > TIMELINE_LIMIT)
-        return rules_refuse(reason, "timeline %" PRIu32 " leaves too few numbers", command->timeline.no);
+    if (!cluster_may_reserve(cluster, command->timeline))
+        return rules_refuse(reason, "timeline %" PRIu32 " is too far beyond timeline %" PRIu32, command->timeline.no,
+                            cluster->timeline_max.no);
     cluster->timeline_max = command->timeline;
     rules_record(cluster, command, 0, "raftmgr_foreign_timeline",
                  "timeline %" PRIu32 " was made by hand: it counts nowhere", command->timeline.no);

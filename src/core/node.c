@@ -199,7 +199,8 @@ static void stop_other_system(struct node_turn *turn)
 static void decide_server(struct node_turn *turn)
 {
     announce_directory(turn);
-    if (node_lags(turn->cluster, &turn->view->pg) && turn->view->pg.state != PG_ABSENT)
+    if (node_lags(turn->cluster, &turn->view->pg) && turn->view->pg.state != PG_ABSENT &&
+        cluster_may_reserve(turn->cluster, turn->view->pg.timeline))
         node_propose(turn, COMMAND_RESERVE)->timeline = turn->view->pg.timeline;
     decide_role(turn);
 }

@@ -312,7 +312,11 @@ void node_standby(struct node_turn *turn)
         return;
     }
     if (node_lags(turn->cluster, &view->pg)) {
-        node_because(turn, WHY_LAGGING, NULL);
+        node_because(
+            turn, WHY_LAGGING,
+            cluster_may_reserve(turn->cluster, view->pg.timeline)
+                ? NULL
+                : "its timeline is far beyond the cluster's: stop raftmgrd and run 'rmctl standby clone --force'");
         return;
     }
     switch (view->pg.state) {

@@ -23,6 +23,11 @@ const struct given *cluster_given(const struct cluster *cluster, struct timeline
 /* This number is the founder's or was given out by an ELECT. One that was not was made by hand, or is not known yet. */
 bool cluster_gave_out(const struct cluster *cluster, struct timeline timeline);
 /*
+ * This number may be taken out of use (RESERVE). One far beyond all others is no promotion's of this cluster: the next
+ * winner, and every later one, would have to fill the row up to it (G6).
+ */
+bool cluster_may_reserve(const struct cluster *cluster, struct timeline timeline);
+/*
  * WAL whose last record is of `timeline`, with this history (of that timeline), is the cluster's own as far as the log
  * can tell: each timeline in it was given out, came from the parent it was given out for, and begins where its winner
  * reported. Other WAL is foreign: it counts and ranks nowhere, follows nobody, and may be written over (R36). Only

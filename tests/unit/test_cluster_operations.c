@@ -194,6 +194,9 @@ static void there_is_an_end_to_foreign_timelines(void)
 
     agreed_four(&cluster, 1);
     reserve = agreed_by(&cluster, C, COMMAND_RESERVE);
+    /* One strange server does not put the numbers out of every later winner's reach. */
+    reserve.timeline.no = cluster.timeline_max.no + 1001;
+    REFUSED(&cluster, reserve);
     reserve.timeline.no = UINT32_MAX;
     REFUSED(&cluster, reserve);
     for (reserve.timeline.no = AGREED_TIMELINE + 1000; reserve.timeline.no < 5000; reserve.timeline.no += 7)
