@@ -46,6 +46,8 @@ struct pg_conf {
     int32_t upstream;
     char upstream_conninfo[CONNINFO_SIZE]; /* as registered; the adapter adds user, application_name, passfile */
     char slot[NAME_SIZE];                  /* primary_slot_name */
+    char name[NAME_SIZE];                  /* application_name: the log's name of this node; "": the file's */
+    uint64_t source;                       /* a hash of upstream_conninfo and name: noted and read back; 0: none */
     /* synchronous_standby_names: ANY sync_count (names...); sync_count 0 = empty */
     uint32_t sync_count;
     uint32_t sync_name_count;
@@ -89,7 +91,7 @@ struct pg_seen {
     struct walsender_seen walsenders[MEMBERS_MAX];
 
     bool conf_present;               /* raftmgr's own settings file is there and readable */
-    struct pg_conf conf;             /* what it says; `conf.upstream_conninfo` is not read back */
+    struct pg_conf conf;             /* what it says; upstream_conninfo and name are not read back */
     bool conf_loaded;                /* a connection opened after the last write of that file has seen its values */
     char pending_restart[TEXT_SIZE]; /* names of settings that wait for a restart, blank separated */
     bool can_rewind;                 /* wal_log_hints or data checksums are on */

@@ -51,15 +51,30 @@ void node_conf_detached(const struct node_turn *turn, struct pg_conf *conf)
     sync_conf(turn->cluster, turn->view->node_id, conf);
 }
 
+static uint64_t mix_text(uint64_t mix, const char *text)
+{
+    do
+        mix = (mix ^ (unsigned char)*text) * 1099511628211u;
+    while (*text++);
+    return mix;
+}
+
+void node_conf_from(const struct node_turn *turn, const struct member *from, struct pg_conf *conf)
+{
+    conf->upstream = from->node_id;
+    (void)text_copy(conf->upstream_conninfo, sizeof conf->upstream_conninfo, from->conninfo);
+    (void)text_copy(conf->name, sizeof conf->name, turn->self->name);
+    conf->source = mix_text(mix_text(14695981039346656037u, conf->upstream_conninfo), conf->name);
+    member_slot(turn->self, conf->slot);
+}
+
 void node_conf_follow(const struct node_turn *turn, struct pg_conf *conf)
 {
     const struct member *primary = cluster_member(turn->cluster, turn->cluster->primary.node_id);
 
     node_conf_detached(turn, conf);
-    conf->upstream = turn->cluster->primary.node_id;
     if (primary)
-        (void)text_copy(conf->upstream_conninfo, sizeof conf->upstream_conninfo, primary->conninfo);
-    member_slot(turn->self, conf->slot);
+        node_conf_from(turn, primary, conf);
 }
 
 bool node_pg_runs(const struct pg_seen *pg)

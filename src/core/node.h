@@ -33,6 +33,8 @@ void node_because_no_data(struct node_turn *turn);
 void node_kill(struct node_turn *turn, enum why why);
 /* Settings of a server without upstream, under the current token. */
 void node_conf_detached(const struct node_turn *turn, struct pg_conf *conf);
+/* Points the settings at this member's server, as the log describes both ends. */
+void node_conf_from(const struct node_turn *turn, const struct member *from, struct pg_conf *conf);
 /* Settings of a standby of the present primary. */
 void node_conf_follow(const struct node_turn *turn, struct pg_conf *conf);
 bool node_pg_runs(const struct pg_seen *pg);

@@ -90,10 +90,8 @@ static void fetch(struct node_turn *turn, const struct member *from)
     struct pg_conf conf;
 
     node_conf_detached(turn, &conf);
-    conf.upstream = from->node_id;
-    (void)text_copy(conf.upstream_conninfo, sizeof conf.upstream_conninfo, from->conninfo);
-    member_slot(turn->self, conf.slot);
-    if (pg->conf.upstream != conf.upstream || !token_is(pg->conf.token, conf.token))
+    node_conf_from(turn, from, &conf);
+    if (pg->conf.source != conf.source || pg->conf.upstream != conf.upstream || !token_is(pg->conf.token, conf.token))
         (void)node_want(turn, ACT_CONFIGURE, RELOAD_TIMEOUT_US, &conf);
     turn->plan->look = true;
     node_because(turn, WHY_FENCED_FETCH, from->name);

@@ -270,7 +270,8 @@ static void keep_standby(struct node_turn *turn)
 
     node_conf_follow(turn, &conf);
     bool level = pg->conf.demand_version == conf.demand_version && pg->conf.sync_count == conf.sync_count &&
-                 pg->conf.sync_name_count == conf.sync_name_count && strcmp(pg->conf.slot, conf.slot) == 0;
+                 pg->conf.sync_name_count == conf.sync_name_count && strcmp(pg->conf.slot, conf.slot) == 0 &&
+                 pg->conf.source == conf.source;
     if (!level || !pg->conf_loaded) {
         (void)node_want(turn, ACT_CONFIGURE, RELOAD_TIMEOUT_US, &conf);
         node_because(turn, WHY_STANDBY_FOLLOW, "brings its settings in line");

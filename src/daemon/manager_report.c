@@ -246,6 +246,7 @@ static void report_postgres(struct manager *manager, struct report *report, int6
 static void report_problem(const struct manager *manager, struct report *report)
 {
     const struct node_view *node = &manager->node;
+    const struct member *self = cluster_member_by_raft(&manager->cluster, node->raft_id);
     const char *failed = manager->problem[0] ? manager->problem : node->pg.problem;
     /* With data checksums a rewind needs no wal_log_hints: that it waits for a restart troubles nobody. */
     bool waits =
@@ -264,6 +265,10 @@ static void report_problem(const struct manager *manager, struct report *report)
                        "its data directory belongs to another PostgreSQL system (%" PRIu64 ", here %" PRIu64
                        "): it is not used",
                        node->pg.system_identifier, manager->cluster.system_identifier);
+    else if (self && strcmp(self->name, manager->config.self.name) != 0)
+        (void)snprintf(report->problem, sizeof report->problem,
+                       "its file says node_name '%s', the cluster knows it by another name, which holds",
+                       manager->config.self.name);
     else if (waits)
         (void)snprintf(report->problem, sizeof report->problem, "needs a restart of PostgreSQL: %.200s",
                        node->pg.pending_restart);

@@ -75,8 +75,8 @@ static void put_note(struct buf *text, const struct pg_conf *conf, uint64_t writ
 
     (void)snprintf(line, sizeof line,
                    NOTE "upstream=%" PRId32 " version=%" PRIu64 " token=%" PRIu64 " agent_only=%d"
-                        " written=%" PRIu64 "\n",
-                   conf->upstream, conf->demand_version, conf->token.no, conf->agent_only, written);
+                        " written=%" PRIu64 " source=%" PRIx64 "\n",
+                   conf->upstream, conf->demand_version, conf->token.no, conf->agent_only, written, conf->source);
     put(text, line);
 }
 
@@ -200,8 +200,10 @@ static bool parse_note(const char *line, struct pg_conf *conf, uint64_t *written
 {
     int agent_only = 0;
     bool good =
-        sscanf(line, NOTE "upstream=%" SCNd32 " version=%" SCNu64 " token=%" SCNu64 " agent_only=%d written=%" SCNu64,
-               &conf->upstream, &conf->demand_version, &conf->token.no, &agent_only, written) == 5;
+        sscanf(line,
+               NOTE "upstream=%" SCNd32 " version=%" SCNu64 " token=%" SCNu64 " agent_only=%d written=%" SCNu64
+                    " source=%" SCNx64,
+               &conf->upstream, &conf->demand_version, &conf->token.no, &agent_only, written, &conf->source) >= 5;
 
     conf->agent_only = agent_only != 0;
     return good;

@@ -28,7 +28,7 @@ struct conf_extra {
  * and so could not be fenced from an archive. */
 void conf_render(const struct pg_conf *conf, const struct conf_extra *extra, struct buf *text);
 
-/* Reads back what conf_render wrote, but for upstream_conninfo. False when the text is not such a file. */
+/* Reads back what conf_render wrote, but for upstream_conninfo and name. False when the text is not such a file. */
 bool conf_parse(const char *text, struct pg_conf *ret_conf, uint64_t *ret_written);
 
 /* The value of synchronous_standby_names: ANY 1 ("a","b"), or empty for sync_count 0. Size CONF_VALUE_MAX. */

@@ -182,8 +182,8 @@ static int write_conf(const struct pg_config *config, const struct pg_conf *conf
     buf_init(&conninfo, CONF_CONNINFO_MAX);
     buf_init(&text, CONF_BYTES_MAX);
     if (conf->upstream) {
-        int failed = conninfo_for_upstream(conf->upstream_conninfo, config->node_name, config->replication_user,
-                                           config->passfile, extra.major, &conninfo, err);
+        int failed = conninfo_for_upstream(conf->upstream_conninfo, conf->name[0] ? conf->name : config->node_name,
+                                           config->replication_user, config->passfile, extra.major, &conninfo, err);
         if (failed)
             return failed;
     }

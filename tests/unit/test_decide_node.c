@@ -6,7 +6,7 @@
  * and its guard; what must hold of each plan stands in check_plan(). Millions of cases in seconds.
  */
 #include "agreed_steps.h"
-#include "core/decide.h"
+#include "core/node.h"
 
 #define SECOND 1000000LL
 #define NOW (1000 * SECOND)
@@ -127,6 +127,14 @@ static void choose_guard(uint64_t *choices, struct node_view *view)
     view->guard_kill_at_us = choice == 2 ? NOW : NOW + 3 * SECOND;
 }
 
+/* As the log describes both ends. */
+static void point_at(const struct cluster *cluster, int32_t node_id, int32_t upstream, struct pg_conf *conf)
+{
+    struct node_turn turn = { .cluster = cluster, .self = cluster_member(cluster, node_id) };
+
+    node_conf_from(&turn, cluster_member(cluster, upstream), conf);
+}
+
 static void choose_conf(uint64_t *choices, const struct cluster *cluster, struct node_view *view)
 {
     struct pg_conf *conf = &view->pg.conf;
@@ -136,10 +144,10 @@ static void choose_conf(uint64_t *choices, const struct cluster *cluster, struct
     view->pg.conf_loaded = choice != 1;
     conf->token = cluster->token;
     sync_conf(cluster, view->node_id, conf);
-    member_slot(cluster_member(cluster, view->node_id), conf->slot);
     view->pg.receiver = choice == 2;
     if (choice == 2 || choice == 3)
-        conf->upstream = cluster->primary.node_id == view->node_id ? C : cluster->primary.node_id;
+        point_at(cluster, view->node_id, cluster->primary.node_id == view->node_id ? C : cluster->primary.node_id,
+                 conf);
     if (choice == 3)
         conf->token.no--;
     if (choice == 4)
@@ -628,34 +636,68 @@ static void a_stray_is_ended(void)
     CU_ASSERT(plan.action.stray.pid == 7 && plan.action.stray.started_us == 8);
 }
 
+/* B streams from A, and all is as it should be. */
+static void streams(struct cluster *cluster, struct node_view *view, struct node_plan *plan)
+{
+    active(cluster);
+    view->node_id = B;
+    choose_view(0, cluster, B, view);
+    view->pg.state = PG_STANDBY;
+    view->pg.timeline = cluster->primary.timeline;
+    view->directory = agreed_directory(B);
+    view->pg.conf_present = view->pg.conf_loaded = true;
+    sync_conf(cluster, B, &view->pg.conf);
+    view->pg.conf.token = cluster->token;
+    point_at(cluster, B, A, &view->pg.conf);
+    node_decide(cluster, view, NOW, plan);
+    CU_ASSERT(plan->action.kind == ACT_NONE && plan->why == WHY_STANDBY);
+}
+
 /* A node that was admitted anew takes its running server along: it streams through the new slot. */
 static void a_readmitted_standby_changes_its_slot(void)
 {
     static struct cluster cluster;
-    static struct node_view view = { .node_id = B };
+    static struct node_view view;
     static struct node_plan plan;
 
-    active(&cluster);
-    choose_view(0, &cluster, B, &view);
-    view.pg.state = PG_STANDBY;
-    view.pg.timeline = cluster.primary.timeline;
-    view.directory = agreed_directory(B);
-    view.pg.conf_present = view.pg.conf_loaded = true;
-    sync_conf(&cluster, B, &view.pg.conf);
-    view.pg.conf.token = cluster.token;
-    view.pg.conf.upstream = A;
-    node_decide(&cluster, &view, NOW, &plan);
-    CU_ASSERT(plan.action.kind == ACT_NONE && plan.why == WHY_STANDBY);
+    streams(&cluster, &view, &plan);
     struct command join = agreed_join(&cluster, B);
     join.flag = true;
     ACCEPTED(&cluster, join);
     ACCEPTED(&cluster, agreed_hello(&cluster, B, 1));
+    ACCEPTED(&cluster, agreed_directory_is(&cluster, B, agreed_directory(B)));
     view.raft_id = cluster_member(&cluster, B)->raft_id;
     view.slots_for = node_slots(&cluster, B);
     node_decide(&cluster, &view, NOW, &plan);
     CU_ASSERT(plan.action.kind == ACT_CONFIGURE);
     CU_ASSERT_STRING_NOT_EQUAL(plan.action.conf.slot, view.pg.conf.slot);
     view.pg.conf = plan.action.conf;
+    node_decide(&cluster, &view, NOW, &plan);
+    CU_ASSERT(plan.action.kind == ACT_NONE && plan.why == WHY_STANDBY);
+}
+
+/* The primary's daemon was restarted with another host or port: its standbys learn it, once. */
+static void a_primarys_new_address_reaches_its_standbys(void)
+{
+    static struct cluster cluster;
+    static struct node_view view;
+    static struct node_plan plan;
+    struct command hello;
+
+    streams(&cluster, &view, &plan);
+    hello = agreed_hello(&cluster, A, 2);
+    ACCEPTED(&cluster, hello); /* restarted, with the address that it had */
+    node_decide(&cluster, &view, NOW, &plan);
+    CU_ASSERT(plan.action.kind == ACT_NONE);
+    hello = agreed_hello(&cluster, A, 3);
+    (void)text_copy(hello.member.conninfo, sizeof hello.member.conninfo, "host=10.0.0.77");
+    ACCEPTED(&cluster, hello);
+    node_decide(&cluster, &view, NOW, &plan);
+    CU_ASSERT(plan.action.kind == ACT_CONFIGURE);
+    CU_ASSERT_STRING_EQUAL(plan.action.conf.upstream_conninfo, "host=10.0.0.77");
+    CU_ASSERT_STRING_EQUAL(plan.action.conf.name, "node2");
+    view.pg.conf = plan.action.conf;
+    view.pg.conf.upstream_conninfo[0] = view.pg.conf.name[0] = '\0'; /* not read back */
     node_decide(&cluster, &view, NOW, &plan);
     CU_ASSERT(plan.action.kind == ACT_NONE && plan.why == WHY_STANDBY);
 }
@@ -718,6 +760,7 @@ static const struct unit_test tests[] = {
     { "the holder gives up before its guard strikes", the_holder_gives_up_before_the_guard_strikes },
     { "a stray is ended", a_stray_is_ended },
     { "what is started in a switchover's stop is stopped", what_is_started_in_a_switchover_stops },
+    { "a primary's new address reaches its standbys", a_primarys_new_address_reaches_its_standbys },
     { "a readmitted standby changes its slot", a_readmitted_standby_changes_its_slot },
     { "another system's data is none", another_systems_data_is_none },
 };

@@ -13,6 +13,7 @@ static struct pg_conf example(void)
         .demand_version = 18,
         .token = { 281474976710657 },
         .agent_only = true,
+        .source = 0xfedcba9876543210,
     };
 
     (void)text_copy(conf.sync_names[0], NAME_SIZE, "plain");
@@ -49,6 +50,7 @@ static void reads_back_what_it_wrote(void)
     CU_ASSERT_EQUAL(back.demand_version, conf.demand_version);
     CU_ASSERT_TRUE(token_is(back.token, conf.token));
     CU_ASSERT_EQUAL(back.agent_only, conf.agent_only);
+    CU_ASSERT_EQUAL(back.source, conf.source);
 }
 
 static void refuses_a_part_of_itself(void)

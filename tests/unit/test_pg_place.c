@@ -120,9 +120,24 @@ static void settings_go_by_the_data_directorys_version(void)
     end();
 }
 
+/* PostgreSQL counts acknowledgements by this name, which the log gives, whatever the file says since. */
+static void a_standby_goes_by_the_logs_name(void)
+{
+    struct pg_conf conf = { .upstream = 1, .upstream_conninfo = "host=a", .slot = "s", .name = "as-admitted" };
+    uint64_t written;
+    struct err err;
+
+    begin();
+    make(config.data_directory, "PG_VERSION", "15\n");
+    CU_ASSERT_EQUAL_FATAL(place_conf(&config, &conf, &written, &err), 0);
+    CU_ASSERT_TRUE(says(config.data_directory, CONF_FILE, "application_name=as-admitted"));
+    end();
+}
+
 static const struct unit_test tests[] = {
     { "before 15: pg_rewind finds a configuration that is elsewhere", pg_rewind_finds_the_configuration },
     { "before 15: a postgresql.conf that is there is not touched", somebody_elses_file_stays },
+    { "a standby goes by the log's name", a_standby_goes_by_the_logs_name },
     { "settings go by PG_VERSION", settings_go_by_the_data_directorys_version },
 };
 

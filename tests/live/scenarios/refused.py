@@ -242,6 +242,30 @@ def wiped(trial, node):
     trial.no_failover()
 
 
+@scenario(fresh=True)
+def renamed_and_readdressed(trial):
+    """the primary's conninfo and the standby's node_name change in their files: the one is taken over, the other is not"""
+    primary, standby = trial.primary, trial.standbys[0]
+    trial.fault(now_us())
+    primary.configure(trial.cluster.others(primary), conninfo=primary.conninfo + " sslmode=disable")
+    primary.stop_daemon()
+    primary.start_daemon()
+    wait_for("the standby to use the new conninfo", lambda: "sslmode=disable" in standby.value("SHOW primary_conninfo"),
+             REFUSE_S)
+    standby.configure(trial.cluster.others(standby), node_name="renamed")
+    standby.stop_daemon()
+    standby.start_daemon()
+    primary.configure(trial.cluster.others(primary), conninfo=primary.conninfo + " sslmode=prefer")
+    primary.stop_daemon()
+    primary.start_daemon()  # so that the standby is pointed anew
+    wait_for("the standby to be pointed anew", lambda: "sslmode=prefer" in standby.value("SHOW primary_conninfo"),
+             REFUSE_S)
+    wait_for("the status to name the other name",
+             lambda: "renamed" in trial.cluster.nodes[-1].rmctl("status", check=False).stdout, REFUSE_S)
+    trial.no_failover()
+    trial.writes_again()
+
+
 @scenario(fresh=True, root=True)
 def replaced_host_returns(trial):
     """a standby's host is lost and replaced; it comes back and streams no more, and nothing is acknowledged by it"""
