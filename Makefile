@@ -92,7 +92,7 @@ C_FILES := $(sort $(wildcard src/*/*.c tests/*/*.c))
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all deps need-deps test test-all check demo bench install uninstall dist clean help helpers FORCE
-.PHONY: layers purity hdr-check man-check format format-check tidy limits unit unit-bin sim sim-bin sim-many live pg13 pg17 asan sim-asan clang cover
+.PHONY: layers purity hdr-check man-check format format-check tidy limits unit unit-bin sim sim-bin sim-many sim-self-test live pg13 pg17 asan sim-asan clang cover
 
 all: $(BINS) ## build raftmgrd, rmctl and raftmgr-guard into build/bin
 
@@ -218,6 +218,9 @@ sim: sim-bin ## replay one seed (SEED=7 SECONDS_EACH=60)
 sim-many: sim-bin ## search many seeds for a broken guarantee (N=1000)
 	$(SIM_BIN) --many $(N) --seconds $(SECONDS_EACH)
 
+sim-self-test: sim-bin ## each planted bug is found by the simulator's checkers
+	$(SIM_BIN) --self-test
+
 ifeq ($(SIM_GOAL),)
 sim-bin:
 	@echo "sim: there is no simulator in tests/sim" >&2; false
@@ -264,12 +267,13 @@ LINT_STEPS = "layers=$(MAKE) layers" "build=$(MAKE) $(PARALLEL) all helpers unit
 	"hdr-check=$(MAKE) $(PARALLEL) hdr-check" "format-check=$(MAKE) format-check" \
 	"man-check=$(MAKE) man-check"
 
-test: deps ## what a change must pass: lint, unit tests, 1000 seeds, the short live tests
+test: deps ## what a change must pass: lint, unit tests, 1000 seeds, planted bugs, the short live tests
 	+@tools/tally.sh $(BUILD)/log $(LINT_STEPS) "unit=$(MAKE) unit" "sim=$(MAKE) sim-many N=1000" \
-		"live=tests/live/run --quick"
+		"plants=$(MAKE) sim-self-test" "live=tests/live/run --quick"
 
 test-all: deps ## the same with all live tests
-	+@tools/tally.sh $(BUILD)/log $(LINT_STEPS) "unit=$(MAKE) unit" "sim=$(MAKE) sim-many N=1000" "live=tests/live/run"
+	+@tools/tally.sh $(BUILD)/log $(LINT_STEPS) "unit=$(MAKE) unit" "sim=$(MAKE) sim-many N=1000" \
+		"plants=$(MAKE) sim-self-test" "live=tests/live/run"
 
 check: ## before a commit: lint, tidy, a build with clang, unit tests, 200 seeds
 	+@tools/tally.sh $(BUILD)/log $(LINT_STEPS) "unit=$(MAKE) unit" "sim=$(MAKE) sim-many N=200" \
@@ -280,7 +284,7 @@ asan: ## unit tests and some seeds with the address and undefined behaviour sani
 	LSAN_OPTIONS=suppressions=tests/lint/lsan.supp:print_suppressions=0 $(BUILD)/asan/bin/$(notdir $(UNIT_BIN))
 	+$(if $(SIM_GOAL),$(MAKE) sim-asan N=50)
 
-sim-asan: ## search many seeds with the sanitizers (N=1000)
+sim-asan: ## search many seeds with the sanitizers (N=200)
 	+$(MAKE) $(PARALLEL) BUILD=$(BUILD)/asan SANITIZE=address,undefined OPT="-O1 -g" sim-bin
 	$(BUILD)/asan/bin/raftmgr-sim --many $(N) --seconds $(SECONDS_EACH)
 

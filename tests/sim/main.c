@@ -15,7 +15,7 @@
 
 #define WORKERS_MAX 64
 #define FAILURES_SHOWN 40
-#define PLANT_SEEDS 400
+#define PLANT_SEEDS 2000
 
 struct options {
     uint64_t seed, from, many;

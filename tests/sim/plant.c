@@ -176,5 +176,6 @@ bool plant_drops(struct host *host, const uint8_t *bytes, size_t length)
         return false;
     if (plant == PLANT_MUTE_FENCE)
         return command.kind == COMMAND_FENCE;
-    return command.kind == COMMAND_ELECT && host->manager.cluster.operation.kind == OPERATION_SWITCHOVER;
+    return (command.kind == COMMAND_ELECT || command.kind == COMMAND_FENCE) &&
+           host->manager.cluster.operation.kind == OPERATION_SWITCHOVER;
 }

@@ -22,7 +22,7 @@
     PLANT(FOREIGN_PASSES, "foreign-passes", "G3 LIVE", "WAL made by hand passes for the newest given out (R36)")       \
     PLANT(EARLY_ACK, "early-ack", "G3", "PostgreSQL acknowledges without waiting")                                     \
     PLANT(SHORT_MEMORY, "short-memory", "G4", "voters forget how far the primary had come")                            \
-    PLANT(MUTE_SWITCHOVER, "mute-switchover", "G5", "no ELECT ends a switchover")                                      \
+    PLANT(MUTE_SWITCHOVER, "mute-switchover", "G5", "nothing ends a switchover")                                       \
     PLANT(START_UNFINISHED, "start-unfinished", "G7", "an unfinished data directory passes for a whole one")           \
     PLANT(MUTE_FENCE, "mute-fence", "LIVE", "nobody is ever fenced")                                                   \
     PLANT(STATE_DIFFERS, "state-differs", "STATE", "one node applies an entry in its own way")                         \
