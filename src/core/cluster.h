@@ -159,11 +159,7 @@ struct command {
     char text[TEXT_SIZE];          /* FENCE: reason; words: the loss */
 };
 
-enum apply_result {
-    APPLY_OK,
-    APPLY_NOTHING, /* already so: repeated or overtaken, harmless */
-    APPLY_REFUSED,
-};
+enum apply_result { APPLY_OK, APPLY_NOTHING /* already so: repeated or overtaken, harmless */, APPLY_REFUSED };
 
 /*
  * Applies one command. ret_reason (size at least TEXT_SIZE, may be NULL) says why it was refused, for people. Counts

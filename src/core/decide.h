@@ -15,16 +15,7 @@
 #include "core/report.h"
 #include "core/settings.h"
 #include "core/sync.h"
-
-enum why {
-#define WHY(name, text) WHY_##name,
-#include "core/why.def"
-#undef WHY
-    WHY_COUNT
-};
-
-const char *why_name(enum why why); /* "PRIMARY_NO_LEASE" */
-const char *why_text(enum why why); /* "the old primary's lease may still be valid" */
+#include "core/why.h"
 
 enum guard_wish { WISH_STANDBY, WISH_PRIMARY, WISH_PAUSED, WISH_LEAVE };
 

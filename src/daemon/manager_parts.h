@@ -5,6 +5,10 @@
 #include "daemon/manager.h"
 
 void manager_event(struct manager *manager, enum event event, const char *format, ...) PRINTF_LIKE(3, 4);
+/* Names this member and its start as the proposer (R35). */
+void manager_sign(struct manager *manager, struct command *command);
+/* Decides for the cluster and carries it out, where this member leads. */
+void manager_decide_lead(struct manager *manager, int64_t now_us);
 /* Answers a round, of another holder or of this node itself, and notes the sign of life. */
 void manager_answer_lease(struct manager *manager, uint64_t from_raft_id, const struct lease_ask *ask, int64_t now_us);
 /* Points the node's view at the primary's and the leader's newest reports. */

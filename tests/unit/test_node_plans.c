@@ -1,0 +1,188 @@
+/*
+ * test_node_plans.c - plans of a member for situations of their own: a lease that is not renewed, a server that
+ * something else started, strays, new slots and addresses. Design 5.2, 5.4, 5.6; R7.
+ */
+#include "node_views.h"
+
+/* 5.2: no majority in time: in good order while it still can, by force when it cannot. */
+static void the_holder_gives_up_before_the_guard_strikes(void)
+{
+    static struct cluster cluster;
+    static struct node_view view = { .node_id = A };
+    static struct node_plan plan;
+    bool gave_up = false;
+
+    active(&cluster);
+    look_at(&cluster, &view, &plan);
+    view.lease.token = cluster.token;
+    view.lease.end_us = NOW + 10 * SECOND;
+    view.lease.held_length_us = 10 * SECOND;
+    view.lease.held_kill_time_us = SECOND;
+    view.guard_alive = true;
+    view.guard_mode = WISH_PRIMARY;
+    view.guard_kill_at_us = lease_kill_at_us(&view.lease);
+    for (int64_t now_us = NOW; now_us < NOW + 11 * SECOND; now_us += 10000) {
+        node_decide(&cluster, &view, now_us, &plan);
+        if (plan.action.kind == ACT_STOP) {
+            CU_ASSERT(plan.trouble == TROUBLE_GIVING_UP);
+            CU_ASSERT(now_us + plan.action.stop_fast_us <= lease_kill_at_us(&view.lease) ||
+                      plan.action.stop_fast_us == 0);
+            gave_up = gave_up || now_us < lease_kill_at_us(&view.lease);
+        } else {
+            CU_ASSERT(now_us < lease_give_up_at_us(&view.lease) || plan.action.kind == ACT_KILL);
+        }
+        CU_ASSERT(now_us < view.lease.end_us || plan.action.kind == ACT_KILL);
+    }
+    CU_ASSERT(gave_up);
+}
+
+/* What a daemon remembers after a turn, and what its server is then seen to be. */
+static void next_look(const struct cluster *cluster, struct node_view *view, enum pg_state state, bool primary,
+                      struct node_plan *plan)
+{
+    view->fence = plan->fence;
+    view->pg.state = state;
+    view->pg.clean = state == PG_STOPPED;
+    view->pg.was_primary = view->pg.end_final = state == PG_STOPPED && primary;
+    view->pg.end.at = view->pg.end_final ? 1000 : 900; /* of a former standby only a lower bound is known */
+    node_decide(cluster, view, NOW, plan);
+}
+
+/* R27, G6: something else starts the server that has stopped for a switchover. It stops again, and says what is true.
+ */
+static void what_is_started_in_a_switchover_stops(void)
+{
+    static struct cluster cluster;
+    static struct node_view view = { .node_id = A };
+    static struct node_plan plan;
+
+    for (int writable = 0; writable < 2; writable++) {
+        switching(&cluster);
+        look_at(&cluster, &view, &plan);
+        view.stop_watched = true;
+        view.stopped_at = cluster.version;
+        view.pg.timeline = cluster.primary.timeline;
+        view.directory = agreed_directory(A);
+        next_look(&cluster, &view, PG_STOPPED, true, &plan);
+        CU_ASSERT(plan.fence.stopped && plan.fence.clean && plan.fence.data && plan.fence.end.at == 1000);
+        for (int turns = 0; turns < 2; turns++) {
+            next_look(&cluster, &view, writable ? PG_PRIMARY : PG_STANDBY, writable, &plan);
+            CU_ASSERT_EQUAL(plan.action.kind, writable ? ACT_KILL : ACT_STOP);
+            CU_ASSERT(!plan.fence.stopped && !plan.lease);
+            CU_ASSERT(plan.guard != WISH_PRIMARY || plan.guard_kill_at_us <= NOW);
+        }
+        view.acting = ACT_STOP;
+        next_look(&cluster, &view, PG_STOPPED, false, &plan);
+        CU_ASSERT_FALSE(plan.fence.stopped);
+        view.acting = ACT_NONE;
+        next_look(&cluster, &view, PG_STOPPED, false, &plan);
+        CU_ASSERT(plan.fence.stopped && plan.fence.data == !writable && plan.fence.clean == !writable);
+        CU_ASSERT_EQUAL(plan.fence.end.at, writable ? 900 : 1000);
+        CU_ASSERT_EQUAL(plan.fence.timeline.no, cluster.primary.timeline.no);
+        next_look(&cluster, &view, PG_ABSENT, false, &plan);
+        CU_ASSERT(plan.fence.stopped && !plan.fence.data && !plan.fence.clean && plan.fence.timeline.no == 0);
+    }
+}
+
+/* R7: a connection under a member's name is ended once two looks have shown it. */
+static void a_stray_is_ended(void)
+{
+    static struct cluster cluster;
+    static struct node_view view = { .node_id = A };
+    static struct node_plan plan;
+
+    active(&cluster);
+    look_at(&cluster, &view, &plan);
+    view.lease.token = cluster.token;
+    view.lease.end_us = NOW + 10 * SECOND;
+    view.pg.timeline = cluster.primary.timeline;
+    node_decide(&cluster, &view, NOW, &plan);
+    CU_ASSERT_FATAL(plan.action.kind == ACT_ADOPT || plan.action.kind == ACT_CONFIGURE);
+    view.pg.conf = plan.action.conf;
+    view.pg.conf_present = view.pg.conf_loaded = true;
+    view.sync.settled = cluster.demand_version;
+    node_decide(&cluster, &view, NOW, &plan);
+    CU_ASSERT(plan.action.kind == ACT_NONE && plan.why == WHY_PRIMARY && !plan.look);
+    view.stray = (struct connection_id){ .pid = 7, .started_us = 8 };
+    node_decide(&cluster, &view, NOW, &plan);
+    CU_ASSERT(plan.action.kind == ACT_NONE && plan.look);
+    view.stray_again = true;
+    node_decide(&cluster, &view, NOW, &plan);
+    CU_ASSERT(plan.action.kind == ACT_SLOTS && plan.action.slot_count > 0);
+    CU_ASSERT(plan.action.stray.pid == 7 && plan.action.stray.started_us == 8);
+}
+
+/* B streams from A, and all is as it should be. */
+static void streams(struct cluster *cluster, struct node_view *view, struct node_plan *plan)
+{
+    active(cluster);
+    view->node_id = B;
+    choose_view(0, cluster, B, view);
+    view->pg.state = PG_STANDBY;
+    view->pg.timeline = cluster->primary.timeline;
+    view->directory = agreed_directory(B);
+    view->pg.conf_present = view->pg.conf_loaded = true;
+    sync_conf(cluster, B, &view->pg.conf);
+    view->pg.conf.token = cluster->token;
+    point_at(cluster, B, A, &view->pg.conf);
+    node_decide(cluster, view, NOW, plan);
+    CU_ASSERT(plan->action.kind == ACT_NONE && plan->why == WHY_STANDBY);
+}
+
+/* A node that was admitted anew takes its running server along: it streams through the new slot. */
+static void a_readmitted_standby_changes_its_slot(void)
+{
+    static struct cluster cluster;
+    static struct node_view view;
+    static struct node_plan plan;
+
+    streams(&cluster, &view, &plan);
+    struct command join = agreed_join(&cluster, B);
+    join.flag = true;
+    ACCEPTED(&cluster, join);
+    ACCEPTED(&cluster, agreed_hello(&cluster, B, 1));
+    ACCEPTED(&cluster, agreed_directory_is(&cluster, B, agreed_directory(B)));
+    view.raft_id = cluster_member(&cluster, B)->raft_id;
+    view.slots_for = node_slots(&cluster, B);
+    node_decide(&cluster, &view, NOW, &plan);
+    CU_ASSERT(plan.action.kind == ACT_CONFIGURE);
+    CU_ASSERT_STRING_NOT_EQUAL(plan.action.conf.slot, view.pg.conf.slot);
+    view.pg.conf = plan.action.conf;
+    node_decide(&cluster, &view, NOW, &plan);
+    CU_ASSERT(plan.action.kind == ACT_NONE && plan.why == WHY_STANDBY);
+}
+
+/* The primary's daemon was restarted with another host or port: its standbys learn it, once. */
+static void a_primarys_new_address_reaches_its_standbys(void)
+{
+    static struct cluster cluster;
+    static struct node_view view;
+    static struct node_plan plan;
+    struct command hello;
+
+    streams(&cluster, &view, &plan);
+    hello = agreed_hello(&cluster, A, 2);
+    ACCEPTED(&cluster, hello); /* restarted, with the address that it had */
+    node_decide(&cluster, &view, NOW, &plan);
+    CU_ASSERT(plan.action.kind == ACT_NONE);
+    hello = agreed_hello(&cluster, A, 3);
+    (void)text_copy(hello.member.conninfo, sizeof hello.member.conninfo, "host=10.0.0.77");
+    ACCEPTED(&cluster, hello);
+    node_decide(&cluster, &view, NOW, &plan);
+    CU_ASSERT(plan.action.kind == ACT_CONFIGURE);
+    CU_ASSERT_STRING_EQUAL(plan.action.conf.upstream_conninfo, "host=10.0.0.77");
+    CU_ASSERT_STRING_EQUAL(plan.action.conf.name, "node2");
+    view.pg.conf = plan.action.conf;
+    view.pg.conf.upstream_conninfo[0] = view.pg.conf.name[0] = '\0'; /* not read back */
+    node_decide(&cluster, &view, NOW, &plan);
+    CU_ASSERT(plan.action.kind == ACT_NONE && plan.why == WHY_STANDBY);
+}
+
+static const struct unit_test tests[] = {
+    { "the holder gives up before its guard strikes", the_holder_gives_up_before_the_guard_strikes },
+    { "a stray is ended", a_stray_is_ended },
+    { "what is started in a switchover's stop is stopped", what_is_started_in_a_switchover_stops },
+    { "a primary's new address reaches its standbys", a_primarys_new_address_reaches_its_standbys },
+    { "a readmitted standby changes its slot", a_readmitted_standby_changes_its_slot },
+};
+const struct unit_suite suite_node_plans = UNIT_SUITE("node_plans", tests);
