@@ -82,6 +82,7 @@ static inline pid_t fake_run(const char *program, const char *directory, const c
     CU_ASSERT_FATAL(pid >= 0);
     if (pid == 0) {
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        (void)signal(SIGQUIT, SIG_DFL); /* a shell's background jobs ignore it, these tests may be one */
         if (chdir(directory) == 0) {
             if (script)
                 (void)execl(program, "sh", "-c", script, (char *)NULL);
