@@ -99,7 +99,8 @@ static void list_missing(struct command *command, const char *directory, const c
 }
 
 /* Runs PROGRAM OPTION -t TO -- FILES... */
-static void run(struct pg *pg, struct command *command, const char *program, const char *option, char *to, end_fn ended)
+static void run(struct pg *pg, struct command *command, const char *program, const char *option, const char *to,
+                end_fn ended)
 {
     union {
         const char *lent[COMMAND_WORDS];
