@@ -20,7 +20,7 @@ BOTH = ("quorum", "async")
 class Scenario:
     """What `run` knows of a scenario."""
 
-    def __init__(self, function, quick, durability, data, witnesses, fresh, root, settings):
+    def __init__(self, function, quick, durability, data, witnesses, fresh, root, majors, settings):
         self.name = function.__name__.replace("_", "-")
         self.function = function
         self.quick = quick
@@ -28,13 +28,15 @@ class Scenario:
         self.shape = (data, witnesses, tuple(sorted(settings.items())))
         self.fresh = fresh
         self.root = root
+        self.majors = majors        # so many major versions of PostgreSQL have to be there
         self.brief = (function.__doc__ or "").strip().splitlines()[0]
 
 
-def scenario(quick=False, durability=("quorum",), data=2, witnesses=1, fresh=False, root=False, **settings):
+def scenario(quick=False, durability=("quorum",), data=2, witnesses=1, fresh=False, root=False, majors=1,
+             **settings):
     """Makes a function a scenario. Without `durability` it gets the stage, not a trial, and founds what it needs."""
     def register(function):
-        entry = Scenario(function, quick, durability, data, witnesses, fresh, root, settings)
+        entry = Scenario(function, quick, durability, data, witnesses, fresh, root, majors, settings)
         SCENARIOS[entry.name] = entry
         return function
     return register
