@@ -88,11 +88,16 @@ static void sleep_until(struct daemon *daemon, int64_t wake_at_us)
 
 static void note_policy(struct daemon *daemon)
 {
+    const struct policy *agreed = &daemon->manager.cluster.policy;
+    const struct policy *own = &daemon->settings.policy;
     char text[sizeof daemon->policy_notice];
 
-    if (daemon->manager.cluster.cluster_id == 0 ||
-        !settings_policy_diff(&daemon->manager.cluster.policy, &daemon->settings.policy, text, sizeof text) ||
-        strcmp(text, daemon->policy_notice) == 0)
+    if (daemon->manager.cluster.cluster_id == 0 || (memcmp(agreed, &daemon->compared[0], sizeof *agreed) == 0 &&
+                                                    memcmp(own, &daemon->compared[1], sizeof *own) == 0))
+        return;
+    daemon->compared[0] = *agreed;
+    daemon->compared[1] = *own;
+    if (!settings_policy_diff(agreed, own, text, sizeof text) || strcmp(text, daemon->policy_notice) == 0)
         return;
     (void)text_copy(daemon->policy_notice, sizeof daemon->policy_notice, text);
     daemon_event(daemon, EVENT_CONFIG_NOTICE,

@@ -4,7 +4,7 @@
  */
 #include "daemon/manager_parts.h"
 
-#define REPORTS_PER_TIMEOUT 8
+#define REPORTS_PER_TIMEOUT 4
 
 /* -- taking in ---------------------------------------------------------------------------------------------------- */
 
