@@ -142,6 +142,15 @@ static void mean(struct world *world, const struct cluster *cluster, const struc
                 meant->asked |= 1u << j;
 }
 
+/*
+ * Who was written off came back and counts for nothing, and who was to do without it has lost its data since: a dead
+ * end of the operator's own making, which no healing opens. Who has begun has to go on.
+ */
+static bool goes_on(const struct world *world, const struct host *leader)
+{
+    return !world->healed || leader->manager.cluster.operation.words.written_off;
+}
+
 static void speak_of_data(struct world *world, struct host *leader)
 {
     const struct cluster *cluster = &leader->manager.cluster;
@@ -151,7 +160,7 @@ static void speak_of_data(struct world *world, struct host *leader)
 
     if (best == 0)
         return;
-    if (!member || world_permille(world, 350)) {
+    if (!member || leader->manager.lead_plan.why == WHY_NO_CANDIDATE || world_permille(world, 350)) {
         command.kind = COMMAND_ACCEPT_LOSS;
         member = cluster_member(cluster, best);
     }
@@ -186,11 +195,11 @@ void words_moment(struct world *world)
     const struct cluster *reference = &world->check.reference;
     struct host *leader = operator_through(world, true);
 
-    if (!world->profile.speaks || world->healed || !world->complete)
+    if (!world->profile.speaks || !world->complete)
         return;
     if (world->words.next_us == 0)
         world->words.next_us = world->now_us + world_chance(world, SEC, 10 * SEC);
-    if (world->now_us >= world->words.next_us)
+    if (world->now_us >= world->words.next_us && !world->healed)
         misfortune(world);
     struct command lift = { .kind = COMMAND_PAUSE, .number = PAUSE_ENDING };
     if (reference->pause == PAUSE_ON && world->words.step == 0 && leader)
@@ -207,7 +216,8 @@ void words_moment(struct world *world)
     enum why why = leader->manager.lead_plan.why;
     if (why == WHY_WRITER_LIVE && leader->manager.cluster.pause != PAUSE_OFF)
         speak_of_host(world, leader);
-    else if (why == WHY_DEMANDS_UNMET || why == WHY_LESS_THAN_TOLD)
+    else if ((why == WHY_DEMANDS_UNMET || why == WHY_LESS_THAN_TOLD || why == WHY_NO_CANDIDATE) &&
+             goes_on(world, leader))
         speak_of_data(world, leader);
 }
 
