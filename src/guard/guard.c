@@ -151,8 +151,10 @@ static int take_over(struct guard *guard, int pidfd, pid_t pid, const char *data
     if (!page_is_for(found.page, data_directory))
         failed = err_set(err, ERR_REFUSED, "the guard here, process %d, is for data directory '%s', not '%s'", (int)pid,
                          page_data_directory(found.page), data_directory);
-    if (!failed && (page_read_order(found.page, &found.last), found.last.mode == GUARD_QUIT))
+    if (!failed && (page_read_order(found.page, &found.last), found.last.mode == GUARD_QUIT)) {
+        kick(&found); /* start() gives that order to one that it cannot wake: it may sleep on it */
         failed = err_set(err, ERR_NOT_FOUND, "the guard, process %d, is ending", (int)pid);
+    }
     if (!failed)
         failed = own(&found, err);
     if (!failed) {

@@ -397,6 +397,23 @@ static void refuses_to_be_the_second(void)
     release(&guard);
 }
 
+/* So a daemon leaves one whose start it gave up: told to end, and asleep. */
+static void does_not_sleep_on_its_end(void)
+{
+    const struct guard_order end = { .mode = GUARD_QUIT };
+    struct fake fake;
+    struct guard guard = { 0 };
+
+    fake_init(&fake, "guard-asleep");
+    attach(&guard, &fake, false);
+    pid_t first = state_of(&guard).pid;
+    CU_ASSERT(page_write_order(guard.page, guard.sequence, &end) != 0);
+    guard_forget(&guard);
+    attach(&guard, &fake, false);
+    CU_ASSERT(state_of(&guard).pid != first);
+    release(&guard);
+}
+
 static void says_why_it_did_not_start(void)
 {
     struct fake fake;
@@ -426,6 +443,7 @@ static const struct unit_test tests[] = {
     { "there is one for a runtime directory, for one data directory", there_is_one_only },
     { "is found and taken over though its lock was removed", is_found_without_its_lock },
     { "refuses to be the second of a data directory", refuses_to_be_the_second },
+    { "told to end while nobody woke it, it makes room for the next", does_not_sleep_on_its_end },
     { "says why it did not start", says_why_it_did_not_start },
 };
 const struct unit_suite suite_guard = UNIT_SUITE("guard", tests);
