@@ -68,31 +68,11 @@ static void replace(struct daemon *daemon)
     struct err err = { 0 };
     char text[ERR_TEXT_MAX * 2];
 
-    daemon->guard_retry_at_us = clock_boot_us() + RETRY_US;
     if (attach(daemon, &err) < 0)
         daemon_event(daemon, EVENT_GUARD_DOWN, "node=%d error=%s", daemon->settings.node_id,
                      log_quoted(text, sizeof text, err.text));
-    daemon_wake(daemon);
-}
-
-static void guard_gone(uv_poll_t *poll, int status, int events)
-{
-    struct daemon *daemon = poll->data;
-    struct err err = { 0 };
-
-    (void)status;
-    (void)events;
-    uv_poll_stop(poll);
-    /* It died while it was stopping PostgreSQL: that does not wait until another has started. */
-    AUTO(instance) instance = { 0 };
-    const struct node_view *node = &daemon->manager.node;
-    if (node->guard_mode == WISH_PRIMARY && node->guard_kill_at_us <= clock_boot_us() &&
-        instance_open(&instance, daemon->settings.data_directory, &err) == 0)
-        (void)instance_signal(&instance, INSTANCE_ALL, SIGKILL, NULL, &err);
-    manager_guard(&daemon->manager, false, daemon->manager.node.guard_mode, daemon->manager.node.guard_kill_at_us,
-                  clock_boot_us());
-    if (clock_boot_us() >= daemon->guard_retry_at_us)
-        replace(daemon);
+    /* From the end of this try, which may have held the loop up as long. */
+    daemon->guard_retry_at_us = clock_boot_us() + RETRY_US;
     daemon_wake(daemon);
 }
 
@@ -101,10 +81,44 @@ static void poll_closed(uv_handle_t *handle)
     free(handle);
 }
 
-static int watch(struct daemon *daemon, struct err *err)
+/* Before the descriptor is closed: libuv would take another of the same number for it. */
+static void unwatch(struct daemon *daemon)
 {
     if (daemon->guard_poll)
         uv_close((uv_handle_t *)daemon->guard_poll, poll_closed);
+    daemon->guard_poll = NULL;
+}
+
+/* The guard is dead, and the manager is told before anything is tried. */
+static void mourn(struct daemon *daemon)
+{
+    const struct node_view *node = &daemon->manager.node;
+    struct err err = { 0 };
+    AUTO(instance) instance = { 0 };
+
+    unwatch(daemon);
+    /* It died while it was stopping PostgreSQL: that does not wait until another has started. */
+    if (node->guard_mode == WISH_PRIMARY && node->guard_kill_at_us <= clock_boot_us() &&
+        instance_open(&instance, daemon->settings.data_directory, &err) == 0)
+        (void)instance_signal(&instance, INSTANCE_ALL, SIGKILL, NULL, &err);
+    manager_guard(&daemon->manager, false, node->guard_mode, node->guard_kill_at_us, clock_boot_us());
+}
+
+static void guard_gone(uv_poll_t *poll, int status, int events)
+{
+    struct daemon *daemon = poll->data;
+
+    (void)status;
+    (void)events;
+    mourn(daemon);
+    if (clock_boot_us() >= daemon->guard_retry_at_us)
+        replace(daemon);
+    daemon_wake(daemon);
+}
+
+static int watch(struct daemon *daemon, struct err *err)
+{
+    unwatch(daemon);
     daemon->guard_poll = calloc(1, sizeof *daemon->guard_poll);
     if (!daemon->guard_poll)
         return err_set(err, ERR_MEMORY, "out of memory");
@@ -214,6 +228,9 @@ int64_t guardian_turn(struct daemon *daemon, int64_t now_us)
         return INT64_MAX;
     }
     if (!guard_alive(&daemon->guard)) {
+        /* The loop has not seen it yet. */
+        if (node->guard_alive || daemon->guard_poll)
+            mourn(daemon);
         if (now_us >= daemon->guard_retry_at_us)
             replace(daemon);
         return daemon->guard_retry_at_us;
@@ -233,9 +250,7 @@ int64_t guardian_turn(struct daemon *daemon, int64_t now_us)
 
 void guardian_stop(struct daemon *daemon)
 {
-    if (daemon->guard_poll)
-        uv_close((uv_handle_t *)daemon->guard_poll, poll_closed);
-    daemon->guard_poll = NULL;
+    unwatch(daemon);
     if (daemon->guard_attached)
         guard_forget(&daemon->guard);
     daemon->guard_attached = false;
