@@ -6,10 +6,12 @@
 #include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define VARIABLE "RAFTMGRD_AGAIN"
+#define PROGRAM "raftmgrd"
 
 unsigned again_count(void)
 {
@@ -17,6 +19,9 @@ unsigned again_count(void)
     unsigned long count = text ? strtoul(text, NULL, 10) : 0;
 
     (void)unsetenv(VARIABLE);
+    /* The kernel names a process by the last part of what it executes: "exe" here, and nobody looks for that. */
+    if (text)
+        (void)prctl(PR_SET_NAME, PROGRAM);
     while (waitpid(-1, NULL, WNOHANG) > 0)
         ;
     return count < UINT_MAX ? (unsigned)count : 0;

@@ -17,7 +17,8 @@
 #define AGAIN_PAUSE_MAX_MS 30000
 
 /* How many starts have come to nothing before this one; 0 for one by an operator or a service manager. To be called
- * once, first of all: children are not told. Collects children of the former life that have ended. */
+ * once, first of all: children are not told. Collects children of the former life that have ended, and takes the
+ * program's name back. */
 unsigned again_count(void);
 
 /* After so many, a start that failed with this error is worth another. A first one is not: whoever made it is told. */
@@ -32,8 +33,8 @@ unsigned again_counted(unsigned count, int64_t lasted_us);
 /* How long to wait before the next. */
 unsigned again_pause_ms(unsigned count);
 
-/* Waits, and executes the program anew with these arguments. Returns only where that failed. A signal ends the wait and
- * the process. */
+/* Waits, and executes the program anew with these arguments. Returns only where that failed. A signal that is neither
+ * ignored nor caught ends the wait and the process: daemon_close() ignores SIGHUP alone. */
 void again_execute(char *const *argv, unsigned count);
 
 #endif

@@ -6,6 +6,7 @@
 #include "daemon/again.h"
 #include "daemon/run.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 
@@ -296,6 +297,8 @@ static void signals_close(struct daemon *daemon)
     for (size_t i = 0; i < ARRAY_LEN(signals); i++)
         if (!uv_is_closing((uv_handle_t *)signals[i]))
             uv_close((uv_handle_t *)signals[i], NULL);
+    /* A reload asks nothing of a daemon that ends, and must not end one that starts anew (again.h). */
+    (void)signal(SIGHUP, SIG_IGN);
 }
 
 static void net_closed(void *ctx)
