@@ -71,6 +71,10 @@ struct consensus;
 /* True when a raft log, or the remains of one, is in directory. */
 bool consensus_exists(const char *directory);
 
+/* True when there are entries or a snapshot in it. A log that ever held something always does: where only term and vote
+ * are left, it was lost. */
+bool consensus_holds(const char *directory);
+
 /* Founds a group in an empty directory: this id is the only voter. ERR_REFUSED where consensus_exists(). */
 int consensus_bootstrap(const char *directory, uint64_t id, const char *address, struct err *err);
 

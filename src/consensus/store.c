@@ -91,6 +91,13 @@ bool consensus_exists(const char *directory)
     return inventory.segments || inventory.snapshots || inventory.voted;
 }
 
+bool consensus_holds(const char *directory)
+{
+    struct inventory inventory = take_inventory(directory);
+
+    return inventory.segments || inventory.snapshots;
+}
+
 int store_lock(const char *directory, int *ret_fd, struct err *err)
 {
     char path[PATH_BYTES_MAX];

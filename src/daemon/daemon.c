@@ -156,7 +156,7 @@ static int open_consensus(struct daemon *daemon, struct err *err)
 
     (void)snprintf(directory, sizeof directory, "%s/raft", daemon->settings.state_directory);
     int failed = identity_make_directory(directory, "the Raft log's directory", err);
-    if (!failed && daemon->identity.begun && !consensus_exists(directory))
+    if (!failed && daemon->identity.begun && !consensus_holds(directory))
         failed =
             err_set(err, ERR_CORRUPT,
                     "the Raft log in '%s' is gone, and with it what this member voted for: it must be admitted anew; "

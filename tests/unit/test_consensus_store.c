@@ -3,6 +3,7 @@
 
 #include "consensus/envelope.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -120,8 +121,33 @@ static void an_interrupted_founding_is_repeated(void)
     CU_ASSERT_EQUAL(fwrite(segment, sizeof segment, 1, file), 1);
     (void)fclose(file);
     CU_ASSERT_FALSE(consensus_exists(directory));
+    CU_ASSERT_FALSE(consensus_holds(directory));
     CU_ASSERT_EQUAL(consensus_bootstrap(directory, 1, "127.0.0.1:1", &err), 0);
-    CU_ASSERT(consensus_exists(directory));
+    CU_ASSERT(consensus_exists(directory) && consensus_holds(directory));
+}
+
+/* libraft would begin anew with an empty log, and nobody would know that it had confirmed entries. */
+static void a_vote_alone_is_no_log(void)
+{
+    char path[1200];
+    struct err err;
+
+    open_group(1);
+    propose_many(&members[0], 20, "v");
+    close_consensus(&members[0]);
+    CU_ASSERT(consensus_holds(members[0].directory));
+    DIR *directory = opendir(members[0].directory);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(directory);
+    for (struct dirent *entry; (entry = readdir(directory));) {
+        (void)snprintf(path, sizeof path, "%s/%s", members[0].directory, entry->d_name);
+        if (strchr(entry->d_name, '-'))
+            CU_ASSERT_EQUAL(unlink(path), 0);
+    }
+    (void)closedir(directory);
+    CU_ASSERT_FALSE(consensus_holds(members[0].directory));
+    RUN_UNTIL(open_consensus(&members[0], &err) == 0);
+    close_consensus(&members[0]);
+    end_all();
 }
 
 static void settings_are_checked(void)
@@ -204,6 +230,7 @@ static const struct unit_test tests[] = {
     { "any damage to a snapshot is noticed", damaged_snapshots_are_noticed },
     { "wrong settings are refused", settings_are_checked },
     { "an interrupted founding can be repeated", an_interrupted_founding_is_repeated },
+    { "where only a vote is left, the log was lost", a_vote_alone_is_no_log },
     { "a damaged log is refused in words that help", damage_is_refused_in_words },
     { "a failing disk ends a member in order, with a reason", a_failing_disk_ends_it_in_order },
     { "a vote that cannot be written is not cast", a_vote_that_cannot_be_written_is_not_cast },
