@@ -31,6 +31,8 @@ bool hba_field(const char **at, const char *end, char *text)
          (*at)++) {
         quoted = quoted != (**at == '"');
         text[used++] = **at;
+        while (**at == ',' && !quoted && *at + 1 < end && isspace((unsigned char)(*at)[1]))
+            (*at)++; /* a list goes on behind a comma */
     }
     text[used] = '\0';
     return used > 0;

@@ -2,8 +2,10 @@
  * hba_include.c - pg_hba.conf with the files that it includes in their places. See hba.h.
  *
  * PostgreSQL 16 brought the include directives. A copy of the file lies in another directory, from where relative names
- * lead elsewhere, and what is included has to be narrowed as well. Nothing before 16 begins with those words.
+ * lead elsewhere, and what is included has to be narrowed as well. Nothing before 16 begins with those words. Names of
+ * files with lists of names ("@admins", every version) are made absolute for the same reason.
  */
+#include <ctype.h>
 #include <dirent.h>
 #include <stdlib.h>
 
@@ -16,13 +18,57 @@
 
 static int add_file(const char *path, unsigned depth, struct buf *ret, struct err *err);
 
+/* How much of a file's path names its directory, the slash included. */
+static size_t directory_length(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? (size_t)(slash + 1 - path) : 0;
+}
+
 /* The name after a directive, without its quotes, as a path: relative ones begin where the including file is. */
 static void path_of(const char *from, const char *name, char *path)
 {
-    const char *slash = strrchr(from, '/');
-    int directory = name[0] == '/' || !slash ? 0 : (int)(slash + 1 - from);
+    int directory = name[0] == '/' ? 0 : (int)directory_length(from);
 
     (void)snprintf(path, PATH_MAX_OURS, "%.*s%s", directory, from, name);
+}
+
+/* "@" before a name that is not absolute: whether a directory has to be put in between. */
+static bool names_file(const char *at, const char *end)
+{
+    const char *name = at + 1 + (at + 1 < end && at[1] == '"');
+
+    return at[0] == '@' && name < end && *name != '/' && *name != ',' && *name != '"' && !isspace((unsigned char)*name);
+}
+
+/* A rule as it is, but for the names of files in it. */
+static void put_rule(const char *from, const char *line, size_t length, struct buf *ret)
+{
+    const char *end = line + length;
+    bool begins = true;
+    bool quoted = false;
+
+    for (const char *at = line; at < end; at++) {
+        if (*at == '#' && !quoted) {
+            buf_put(ret, at, (size_t)(end - at));
+            break;
+        }
+        bool file = begins && !quoted && names_file(at, end);
+        quoted = quoted != (*at == '"');
+        begins = !quoted && (*at == ',' || isspace((unsigned char)*at));
+        buf_put(ret, at, 1);
+        if (!file)
+            continue;
+        buf_put(ret, "\"", 1);
+        buf_put(ret, from, directory_length(from));
+        if (at[1] == '"') { /* the name's own quotes: two in a row would be one of the name */
+            quoted = true;
+            at++;
+        } else {
+            buf_put(ret, "\"", 1);
+        }
+    }
+    buf_put(ret, "\n", 1);
 }
 
 static int is_rules(const struct dirent *entry)
@@ -82,8 +128,7 @@ static int add_line(const char *from, const char *line, size_t length, unsigned 
         return file_exists(path) ? add_file(path, depth + 1, ret, err) : 0;
     if (directive && strcmp(word, "include") == 0)
         return add_file(path, depth + 1, ret, err);
-    buf_put(ret, line, length);
-    buf_put(ret, "\n", 1);
+    put_rule(from, line, length, ret);
     return 0;
 }
 

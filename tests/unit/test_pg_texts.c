@@ -56,6 +56,7 @@ static void only_the_agent_gets_in(void)
     narrow("host app app 10.0.0.0/8 md5\n", "");
     narrow("local all postgres,repmgr peer map=x\n", "local all \"repmgr\" peer map=x\n");
     narrow("hostssl repmgr \"repmgr\" 10.1.1.1/32 cert # us\n", "hostssl repmgr \"repmgr\" 10.1.1.1/32 cert # us\n");
+    narrow("host app, repmgr app,\trepmgr 10.0.0.0/8 md5\n", "host app,repmgr \"repmgr\" 10.0.0.0/8 md5\n");
     narrow("host all +dba 0.0.0.0/0 trust\n# comment\n\ninclude other.conf\n", "");
 }
 
@@ -150,6 +151,32 @@ static void included_rules_stand_in_their_place(void)
     static const char *const names[] = { "d/a.conf", "d/b.conf", "d/a.txt", "d", "main", "" };
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         remove_rules(directory, names[i]);
+}
+
+/* The copy lies in another directory than the operator's file. */
+static void lists_in_files_are_found_from_elsewhere(void)
+{
+    static const char rules[] =
+        "host @dbs, @\"two words\",all,@/abs +g,x@y,\"@u\" 10.0.0.0/8 md5 # @no\nlocal all @b, md5\n";
+    char directory[] = "/tmp/raftmgr-unit-XXXXXX";
+    char expected[512];
+    char path[64];
+    struct err err;
+    AUTO(buf) text;
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(directory));
+    (void)snprintf(path, sizeof path, "%s/main", directory);
+    write_rules(directory, "main", rules);
+    buf_init(&text, 4096);
+    CU_ASSERT_EQUAL(hba_read(path, &text, &err), 0);
+    buf_put_u8(&text, 0);
+    (void)snprintf(expected, sizeof expected,
+                   "host @\"%s/\"dbs, @\"%s/two words\",all,@/abs +g,x@y,\"@u\" 10.0.0.0/8 md5 # @no\n"
+                   "local all @\"%s/\"b, md5\n",
+                   directory, directory, directory);
+    CU_ASSERT_STRING_EQUAL((const char *)text.bytes, expected);
+    remove_rules(directory, "main");
+    remove_rules(directory, "");
 }
 
 static void upstream_conninfo_is_made_for_replication(void)
@@ -282,6 +309,7 @@ static const struct unit_test tests[] = {
     { "pg_hba.conf: no rule left for the agent is told", no_rule_for_the_agent_is_told },
     { "agent only: a rule over two lines, as from PostgreSQL 14 on", lines_go_on_from_14 },
     { "included rules stand where they are included", included_rules_stand_in_their_place },
+    { "lists in files are found from elsewhere", lists_in_files_are_found_from_elsewhere },
     { "primary_conninfo from an upstream's conninfo", upstream_conninfo_is_made_for_replication },
     { "passwords go by the environment", no_password_on_a_command_line },
     { "addresses and names are told apart", knows_what_needs_no_name_service },
