@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "cli/control.h"
+#include "cli/say.h"
 #include "cli/status_text.h"
 
 #define CLEAR "\033[H\033[2J"
@@ -33,7 +34,9 @@ int run_status(struct cli *cli, struct err *err)
         /* The daemon may be on its way back: goes on, says why. */
         if (status < 0 && status != -(int)ERR_DAEMON && status != -(int)ERR_TIMEOUT)
             return status;
-        if (status < 0)
+        if (status < 0 && cli->options.json)
+            say(SAY_ERROR, "%s", err->text);
+        else if (status < 0)
             printf("%s\n", err->text);
         if (!terminal)
             putchar('\n');

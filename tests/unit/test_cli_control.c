@@ -25,6 +25,7 @@ struct run {
 };
 
 static struct run run;
+static unsigned lives_s; /* ends a command that goes on for ever; 0: none does */
 
 static const char *path_of(const char *name)
 {
@@ -111,6 +112,8 @@ static void run_words(const char *const *words)
     if (child == 0) {
         if (!freopen(path_of("cli.out"), "w", stdout) || !freopen(path_of("cli.err"), "w", stderr))
             _exit(99);
+        (void)setvbuf(stderr, NULL, _IONBF, 0); /* as it is where nobody has opened it anew */
+        (void)alarm(lives_s);
         status = cli_main(argc, argv);
         (void)fflush(NULL);
         _exit(status);
@@ -325,6 +328,20 @@ static void no_daemon(void)
     CU_ASSERT_STRING_EQUAL(run.errors, "");
 }
 
+/* What reads the objects goes on reading when the daemon is back. */
+static void nothing_but_json_while_watching(void)
+{
+    write_config("data");
+    (void)unlink(path_of("cli.sock"));
+    lives_s = 1;
+    RMCTL(NULL, "status", "--json", "--watch=60");
+    SAYS("ERROR: could not reach the local daemon at '");
+    CU_ASSERT_STRING_EQUAL(run.out, "\n");
+    RMCTL(NULL, "status", "--watch=60");
+    CU_ASSERT_EQUAL(strncmp(run.out, "could not reach", 15), 0);
+    lives_s = 0;
+}
+
 /* Asks in this process, so that the wait can be short. */
 static void slow_daemon(void)
 {
@@ -379,6 +396,7 @@ static const struct unit_test tests[] = {
     { "config and pause", configuration },
     { "cluster show and status --json", shows },
     { "no daemon, half an answer, nonsense", no_daemon },
+    { "status --json --watch prints nothing but JSON", nothing_but_json_while_watching },
     { "a daemon that does not answer", slow_daemon },
     { "standby clone is refused where it cannot be meant", clone_refusals },
     { "a bad configuration is told in full", bad_configuration },
