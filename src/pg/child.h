@@ -19,7 +19,7 @@ struct child_spec {
     const char *env[CHILD_ENV_MAX]; /* "NAME=value", added to ours; unused ones NULL */
     int64_t timeout_ms;
     bool while_silent; /* timeout_ms counts from its last output */
-    bool group;        /* a name for nothing else: kill the process group and not only the process */
+    bool group;        /* kill its process group and not only the process */
 };
 
 struct child_end {

@@ -9,8 +9,6 @@
 
 #include <stdlib.h>
 
-#include "base/clock.h"
-
 #define PROBLEM_SIZE 512
 #define MORE_MS 0                          /* a timer of this length defers a callback to the loop */
 #define NO_PASSFILE "/nonexistent/raftmgr" /* libpq would take its default for an empty name */
@@ -30,8 +28,6 @@ struct conn {
     bool knocking; /* see conn_knock() */
     bool dropped;
     bool sending; /* output is not flushed yet */
-    int64_t begun_at_us;
-    int64_t deadline_us;
     conn_answer_fn answer;
     void *ctx;
     PGresult *rows;
@@ -276,7 +272,6 @@ static struct conn *begin(struct pool *pool, const struct conn_target *target, b
     conn->knocking = knocking;
     conn->answer = opened;
     conn->ctx = ctx;
-    conn->begun_at_us = clock_boot_us();
     pool_add(pool);
     (void)uv_timer_init(pool->loop, &conn->timer);
     conn->timer.data = conn;
@@ -324,11 +319,6 @@ void conn_query(struct conn *conn, const char *sql, int64_t timeout_ms, conn_ans
 bool conn_is_idle(const struct conn *conn)
 {
     return conn && conn->state == CONN_IDLE && !conn->answer;
-}
-
-int64_t conn_begun_at_us(const struct conn *conn)
-{
-    return conn->begun_at_us;
 }
 
 uint32_t conn_version(const struct conn *conn)

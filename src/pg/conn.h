@@ -51,9 +51,6 @@ void conn_query(struct conn *conn, const char *sql, int64_t timeout_ms, conn_ans
 /* Open, no query under way, not lost. Accepts NULL. */
 bool conn_is_idle(const struct conn *conn);
 
-/* CLOCK_BOOTTIME just before the connection was begun. */
-int64_t conn_begun_at_us(const struct conn *conn);
-
 /* server_version_num. */
 uint32_t conn_version(const struct conn *conn);
 

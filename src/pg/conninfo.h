@@ -29,7 +29,7 @@ struct conninfo_pair {
     const char *value; /* NULL or empty: the key is left out */
 };
 
-/* Appends conninfo with these keys replaced, added or left out, quoted for libpq. At most 16 pairs. */
+/* Appends conninfo with these keys replaced, added or left out, quoted for libpq. */
 int conninfo_change(const char *conninfo, const struct conninfo_pair *pairs, size_t count, struct buf *ret,
                     struct err *err);
 

@@ -40,7 +40,6 @@ struct probe {
     struct life life;
     struct pg_seen seen;
     struct look raw;
-    int64_t asked_at_us;  /* when the look that was taken last had been asked for */
     uint64_t written;     /* of the settings file */
     uint64_t loaded;      /* raftmgr.written as a new connection saw it last */
     bool sync_as_written; /* and synchronous_standby_names was as in the file */
