@@ -97,6 +97,7 @@ static int make_options(struct clone *clone, struct err *err)
         return err_set(err, ERR_CONFIG, "a witness has no data to clone");
     }
     (void)text_copy(options->data_directory, PATH_SIZE, settings->data_directory);
+    place_follow(options->data_directory);
     (void)text_copy(options->passfile, PATH_SIZE, settings->passfile);
     (void)snprintf(options->slot, sizeof options->slot, "repmgr_slot_%d", (int)settings->node_id);
     options->fast_checkpoint = given->fast_checkpoint;
@@ -131,7 +132,7 @@ static int check_directory(struct clone *clone, struct err *err)
         break;
     }
     if (cli->options.force)
-        return 0;
+        return clone_check_tablespaces(directory, err);
     (void)snprintf(cli->hint, sizeof cli->hint, "use -F/--force to move it aside and clone");
     return err_set(err, ERR_REFUSED, "directory \"%s\" holds the data of a PostgreSQL server", directory);
 }
@@ -388,7 +389,7 @@ static int finish(const struct clone *clone, struct err *err)
     struct pg_conf conf = { .upstream = 0 };
 
     (void)text_copy(config.node_name, sizeof config.node_name, settings->node_name);
-    (void)text_copy(config.data_directory, sizeof config.data_directory, settings->data_directory);
+    (void)text_copy(config.data_directory, sizeof config.data_directory, clone->options.data_directory);
     (void)text_copy(config.config_directory, sizeof config.config_directory, settings->config_directory);
     (void)text_copy(config.bindir, sizeof config.bindir, clone->options.bindir);
     (void)text_copy(config.conninfo, sizeof config.conninfo, settings->conninfo);

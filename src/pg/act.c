@@ -222,7 +222,7 @@ void act_run(struct pg *pg, const char *const *argv, const char *env, end_fn fn)
 {
     struct child_spec spec = {
         .argv = argv,
-        .env = { "LC_ALL=C", env },
+        .env = { "LC_ALL=C", pg->mark, env },
         .timeout_ms = pg->act.what.timeout_us / 1000 + 1000, /* the action's deadline comes first */
         .while_silent = pg->act.while_silent,
         .group = true,
@@ -233,6 +233,27 @@ void act_run(struct pg *pg, const char *const *argv, const char *env, end_fn fn)
 }
 
 /* --- settings --- */
+
+/* PostgreSQL's own reader knows what included files and ALTER SYSTEM say. */
+void act_ask_setting(struct pg *pg, const char *name, end_fn fn)
+{
+    char program[PATH_SIZE + 32];
+    char main_conf[PLACE_PATH_SIZE];
+    char config[PLACE_PATH_SIZE + 16];
+
+    place_main_conf_path(&pg->config, main_conf);
+    (void)snprintf(config, sizeof config, "config_file=%s", main_conf);
+    const char *argv[] = {
+        act_program(pg, "postgres", program), "-D", pg->config.data_directory, "-c", config, "-C", name, NULL
+    };
+    act_run(pg, argv, NULL, fn);
+}
+
+void act_setting(const struct child_end *end, char *value, size_t size)
+{
+    (void)text_copy(value, size, end->problem[0] ? "" : end->output);
+    value[strcspn(value, "\r\n")] = '\0';
+}
 
 void act_reload(struct pg *pg)
 {

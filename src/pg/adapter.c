@@ -49,7 +49,8 @@ static int check(const struct pg_config *config, struct err *err)
 }
 
 /* Files of ours that have to be there whatever happened while nobody watched: the latch where a server runs (else its
- * next reload fails), standby.signal in a directory that is ours (a start in place that was cut short lacks it). */
+ * next reload fails), standby.signal in a directory that is ours (a start in place that was cut short lacks it). And
+ * one that must not be: the order of a promotion that was cut short. */
 static int repair(struct pg *pg, struct err *err)
 {
     char path[PLACE_PATH_SIZE];
@@ -57,8 +58,8 @@ static int repair(struct pg *pg, struct err *err)
     place_conf_path(&pg->config, path);
     if (!file_exists(path))
         return 0;
-    int failed = 0;
-    if (instance_postmaster_pid(&pg->instance) > 0)
+    int failed = place_no_order(pg->config.data_directory, err);
+    if (!failed && instance_postmaster_pid(&pg->instance) > 0)
         failed = place_latch(&pg->config, err);
     return failed ? failed : place_signal(pg->config.data_directory, err);
 }
@@ -72,15 +73,20 @@ int pg_open(struct pg **ret, uv_loop_t *loop, const struct pg_config *config, co
     struct pg *pg = calloc(1, sizeof *pg);
     assert(pg);
     pg->config = *config;
+    place_follow(pg->config.data_directory);
     pg->callbacks = *callbacks;
     pg->pool = (struct pool){ .loop = loop };
-    failed = programs_find(config->bindir, config->data_directory, pg->bindir, err);
+    failed = programs_find(config->bindir, pg->config.data_directory, pg->bindir, err);
     if (!failed)
         failed = programs_version(pg->bindir, &pg->probe.seen.programs_major, err);
     if (!failed)
-        failed = programs_match(config->data_directory, pg->bindir, pg->probe.seen.programs_major, err);
+        failed = programs_match(pg->config.data_directory, pg->bindir, pg->probe.seen.programs_major, err);
     if (!failed)
         failed = instance_open(&pg->instance, pg->config.data_directory, err);
+    if (!failed)
+        failed = survivor_mark(pg->config.state_directory, pg->mark, err);
+    if (!failed)
+        failed = survivor_end_all(pg->mark, err);
     if (!failed)
         failed = repair(pg, err);
     if (!failed)

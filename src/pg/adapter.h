@@ -14,6 +14,7 @@
 #include "pg/pg.h"
 #include "pg/place.h"
 #include "pg/probe.h"
+#include "pg/survivor.h"
 
 typedef void (*step_fn)(struct pg *pg);
 typedef void (*answer_fn)(struct pg *pg, const struct conn_answer *answer);
@@ -64,6 +65,7 @@ struct pg {
     struct pg_config config;
     struct pg_callbacks callbacks;
     char bindir[PATH_SIZE];
+    char mark[SURVIVOR_MARK_SIZE]; /* of the programs of actions */
     struct instance instance;
     struct conn_target target; /* of the local server */
     char host[ADDRESS_SIZE];   /* name to be resolved; empty: none */
@@ -121,6 +123,11 @@ void act_query(struct pg *pg, const char *sql, answer_fn fn);
 void act_query_patiently(struct pg *pg, const char *sql, answer_fn fn);
 /* Runs a program of PostgreSQL's with LC_ALL=C until the action's deadline. */
 void act_run(struct pg *pg, const char *const *argv, const char *env, end_fn fn);
+/* Asks the programs what a setting is in the data directory, whether a server runs or not; fn gets the value by
+ * act_setting(): empty where it is empty, where this version does not know it, and where it could not be asked
+ * (end->problem). */
+void act_ask_setting(struct pg *pg, const char *name, end_fn fn);
+void act_setting(const struct child_end *end, char *value, size_t size);
 /* Writes the action's conf and has the running server load it. False: the action was ended with an error. */
 bool act_write_conf(struct pg *pg);
 void act_reload(struct pg *pg);

@@ -64,6 +64,31 @@ int clone_directory(const char *data_directory, enum clone_directory *ret, struc
     return 0;
 }
 
+int clone_check_tablespaces(const char *data_directory, struct err *err)
+{
+    char path[PLACE_PATH_SIZE];
+    char place[PLACE_PATH_SIZE + 256];
+    struct dirent *entry;
+    int failed = 0;
+
+    (void)snprintf(path, sizeof path, "%s/pg_tblspc", data_directory);
+    DIR *directory = opendir(path);
+    if (!directory)
+        return errno == ENOENT ? 0 : err_set_errno(err, errno, "could not open directory '%s'", path);
+    while (!failed && (entry = readdir(directory)) != NULL) {
+        (void)snprintf(place, sizeof place, "%s/%s", path, entry->d_name);
+        if (entry->d_name[0] == '.' || access(place, F_OK) < 0)
+            continue; /* a link to nothing is in nobody's way */
+        failed = has_entries(place, err);
+        if (failed > 0)
+            failed =
+                err_set(err, ERR_REFUSED,
+                        "tablespace '%s' holds data, and a copy wants its directory empty: move that data away", place);
+    }
+    (void)closedir(directory);
+    return failed;
+}
+
 int clone_aside_path(const char *data_directory, const char *suffix, char *ret, size_t size)
 {
     return snprintf(ret, size, "%s.old-%s", data_directory, suffix);
@@ -124,10 +149,6 @@ int clone_command_make(struct clone_command *ret, const struct clone_options *op
         ret->argv[used++] = "-c";
         ret->argv[used++] = "fast";
     }
-    for (uint32_t i = 0; i < options->mapping_count && i < CLONE_MAPPINGS_MAX; i++) {
-        ret->argv[used++] = "-T";
-        ret->argv[used++] = options->mappings[i];
-    }
     if (options->slot[0]) {
         ret->argv[used++] = "-S";
         ret->argv[used++] = options->slot;
@@ -135,22 +156,6 @@ int clone_command_make(struct clone_command *ret, const struct clone_options *op
     assert(used < ARRAY_LEN(ret->argv));
     ret->argv[used] = NULL;
     return 0;
-}
-
-int clone_command(const struct clone_options *options, struct buf *ret, struct err *err)
-{
-    AUTO(clone_command) command = { 0 };
-
-    int failed = clone_command_make(&command, options, err);
-    for (size_t i = 0; !failed && command.argv[i]; i++) {
-        bool blank = strpbrk(command.argv[i], " '") != NULL;
-        if (i > 0)
-            buf_put(ret, " ", 1);
-        buf_put(ret, "\"", blank);
-        buf_put(ret, command.argv[i], strlen(command.argv[i]));
-        buf_put(ret, "\"", blank);
-    }
-    return failed;
 }
 
 static void read_lines(int fd, char *last, void (*line)(void *ctx, const char *text), void *ctx)

@@ -2,8 +2,8 @@
  * clone.h - makes a standby's data directory by pg_basebackup: the steps of `rmctl standby clone`, one call each.
  *
  * These calls block; they are for the command line. The daemon's own clones (ACT_CLONE) use the same parts beside its
- * loop. Order: clone_directory, clone_look, clone_try_replication, clone_slot_create, clone_run, clone_finish; where
- * clone_run fails, clone_slot_drop.
+ * loop. Order: clone_directory, clone_check_tablespaces, clone_look, clone_try_replication, clone_slot_create,
+ * clone_run, clone_finish; where clone_run fails, clone_slot_drop.
  */
 #ifndef RAFTMGR_PG_CLONE_H
 #define RAFTMGR_PG_CLONE_H
@@ -12,7 +12,6 @@
 #include "pg/conninfo.h"
 #include "pg/pg.h"
 
-#define CLONE_MAPPINGS_MAX 16
 #define CLONE_LABEL "raftmgr base backup"
 
 struct clone_options {
@@ -23,8 +22,6 @@ struct clone_options {
     char data_directory[PATH_SIZE];      /* the target */
     char slot[NAME_SIZE];                /* empty: no slot */
     bool fast_checkpoint;
-    uint32_t mapping_count;
-    char mappings[CLONE_MAPPINGS_MAX][PATH_SIZE]; /* OLD=NEW tablespace directories */
 };
 
 enum clone_directory {
@@ -61,6 +58,10 @@ struct clone_facts {
 /* What is at the target. ERR_SYSTEM. */
 int clone_directory(const char *data_directory, enum clone_directory *ret, struct err *err);
 
+/* ERR_REFUSED where a tablespace of what is at the target holds anything: tablespaces keep their paths, so that
+ * pg_basebackup would find those directories taken, when the data directory has been moved aside already. */
+int clone_check_tablespaces(const char *data_directory, struct err *err);
+
 /* "<directory>.old-<suffix>"; returns its length, as snprintf. */
 int clone_aside_path(const char *data_directory, const char *suffix, char *ret, size_t size);
 
@@ -84,9 +85,6 @@ int clone_slot_create(const struct clone_options *options, bool *ret_made, struc
 /* Drops it again. */
 int clone_slot_drop(const struct clone_options *options, struct err *err);
 
-/* Appends the command line of pg_basebackup for showing it: no password in it. ERR_CONFIG: a bad conninfo. */
-int clone_command(const struct clone_options *options, struct buf *ret, struct err *err);
-
 /* Runs pg_basebackup. line() gets each line of its output (progress among it), without its end; may be NULL.
  * ERR_BACKUP with the last line it said. */
 int clone_run(const struct clone_options *options, void (*line)(void *ctx, const char *text), void *ctx,
@@ -96,9 +94,10 @@ int clone_run(const struct clone_options *options, void (*line)(void *ctx, const
  * what a copy brought along from the source under our names is taken out. */
 int clone_finish(const struct pg_config *config, const struct pg_conf *conf, struct err *err);
 
-/* For the adapter: pg_basebackup's arguments. The texts live in *command, which owns them. */
+/* pg_basebackup's arguments, without a password in them. The texts live in the command, which owns them, and in the
+ * options, which must outlive it. ERR_CONFIG: a bad conninfo. */
 struct clone_command {
-    const char *argv[24 + 2 * CLONE_MAPPINGS_MAX];
+    const char *argv[24];
     char program[PATH_SIZE + 32];
     char password[CONNINFO_ENV_SIZE]; /* for the environment: "PGPASSWORD=...", or empty */
     struct buf conninfo;

@@ -101,6 +101,8 @@ static int make_room(struct pg *pg, struct cloning *cloning, struct err *err)
     (void)snprintf(suffix, sizeof suffix, "%" PRIu64, pg->act.what.token.no);
     failed = pg->act.what.once && !marked ? refuse_again(pg, suffix, err) : 0;
     if (!failed)
+        failed = clone_check_tablespaces(pg->config.data_directory, err);
+    if (!failed)
         failed = kept_save(pg, "clone", &cloning->kept, err);
     if (!failed && found != CLONE_DIRECTORY_ABSENT && found != CLONE_DIRECTORY_EMPTY)
         failed = move_away(pg, cloning, suffix, err);

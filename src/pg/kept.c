@@ -4,7 +4,7 @@
 #include "base/file.h"
 #include "pg/programs.h"
 
-static void path_of(const struct pg *pg, struct token token, char *path)
+void kept_directory(const struct pg *pg, struct token token, char *path)
 {
     (void)snprintf(path, PLACE_PATH_SIZE, "%s/kept-%" PRIu64, pg->config.state_directory, token.no);
 }
@@ -17,7 +17,7 @@ int kept_save(struct pg *pg, const char *what, struct token *ret_token, struct e
 
     if (place_unfinished(&pg->config, marked, ret_token))
         return 0;
-    path_of(pg, token, path);
+    kept_directory(pg, token, path);
     if (!pg->act.what.strange && programs_major(pg->config.data_directory) > 0) {
         int failed = place_copy_confs(pg->config.data_directory, path, err);
         if (failed)
@@ -31,7 +31,7 @@ int kept_restore(struct pg *pg, struct token token, struct err *err)
 {
     char path[PLACE_PATH_SIZE];
 
-    path_of(pg, token, path);
+    kept_directory(pg, token, path);
     int failed = file_exists(path) ? place_copy_confs(path, pg->config.data_directory, err) : 0;
     return failed ? failed : place_no_stand_in(&pg->config, err); /* a rewind's was kept with the rest */
 }

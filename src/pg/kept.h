@@ -10,6 +10,9 @@
 
 #include "pg/adapter.h"
 
+/* Where they are kept for a token. Size PLACE_PATH_SIZE. */
+void kept_directory(const struct pg *pg, struct token token, char *path);
+
 /* Saves the files and makes the mark. *ret_token is the token whose copies count: that of a mark that was there, or the
  * action's. Where there is no data directory, or another system's, nothing is saved. */
 int kept_save(struct pg *pg, const char *what, struct token *ret_token, struct err *err);

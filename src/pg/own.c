@@ -5,8 +5,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/file.h"
-#include "pg/conf.h"
+#include "pg/kept.h"
+
+#define OWN_PATH_SIZE (PLACE_PATH_SIZE + 32)
+#define OWN_BYTES_MAX (16u << 20) /* of one file: a list of revoked certificates may be long */
 
 enum how { OWN_COPY, OWN_MOVE };
 
@@ -43,15 +47,17 @@ static void note(const struct pg *pg, struct own *own, unsigned which, const cha
 
 static void kept_path(const struct pg *pg, const struct own *own, unsigned which, char *path)
 {
-    (void)snprintf(path, PLACE_PATH_SIZE, "%s/kept-%" PRIu64 "/%s", pg->config.state_directory, own->token.no,
-                   settings[which].name);
+    char directory[PLACE_PATH_SIZE];
+
+    kept_directory(pg, own->token, directory);
+    (void)snprintf(path, OWN_PATH_SIZE, "%s/%s", directory, settings[which].name);
 }
 
 static int copy(const char *from, const char *to, struct err *err)
 {
     AUTO(buf) text;
 
-    buf_init(&text, CONF_BYTES_MAX);
+    buf_init(&text, OWN_BYTES_MAX);
     int failed = file_read(from, &text, err);
     return failed ? failed : file_replace(to, text.bytes, text.length, 0600, err);
 }
@@ -67,24 +73,37 @@ static void move_aside(struct own *own, unsigned which)
         own->moved[which] = rename(own->paths[which], path) == 0;
 }
 
-static void save(struct pg *pg, struct own *own)
+void own_move(struct own *own)
 {
-    char kept[PLACE_PATH_SIZE];
-    struct err err = { 0 };
+    for (unsigned i = 0; i < OWN_SETTINGS; i++)
+        if (settings[i].how == OWN_MOVE && own->paths[i][0])
+            move_aside(own, i);
+}
+
+static int copy_all(const struct pg *pg, const struct own *own, struct err *err)
+{
+    char kept[OWN_PATH_SIZE];
+    char directory[PLACE_PATH_SIZE];
     int failed = 0;
 
-    (void)snprintf(own->aside, sizeof own->aside, "%s.own-%" PRIu64, pg->config.data_directory, own->token.no);
+    kept_directory(pg, own->token, directory);
+    if (mkdir(directory, 0700) < 0 && errno != EEXIST)
+        return err_set_errno(err, errno, "could not make directory '%s'", directory);
     for (unsigned i = 0; i < OWN_SETTINGS && !failed; i++) {
-        if (!own->paths[i][0])
+        if (settings[i].how != OWN_COPY || !own->paths[i][0])
             continue;
-        if (settings[i].how == OWN_MOVE) {
-            move_aside(own, i);
-            continue;
-        }
         kept_path(pg, own, i, kept);
-        failed = copy(own->paths[i], kept, &err);
+        failed = copy(own->paths[i], kept, err);
     }
-    if (failed)
+    return failed;
+}
+
+static void save(struct pg *pg, struct own *own)
+{
+    struct err err = { 0 };
+
+    (void)snprintf(own->aside, sizeof own->aside, "%s.own-%" PRIu64, pg->config.data_directory, own->token.no);
+    if (copy_all(pg, own, &err) < 0)
         fail(pg, &err);
     else
         own->next(pg);
@@ -97,35 +116,19 @@ static void answered(struct pg *pg, const struct child_end *end)
     struct own *own = pg->act.own;
     char value[PATH_SIZE];
 
-    /* A setting that this version does not know names nothing. */
-    (void)text_copy(value, sizeof value, end->problem[0] ? "" : end->output);
-    value[strcspn(value, "\r\n")] = '\0';
+    act_setting(end, value, sizeof value);
     note(pg, own, own->asked++, value);
     ask(pg, own);
 }
 
 static void ask(struct pg *pg, struct own *own)
 {
-    char program[PATH_SIZE + 32];
-    char main_conf[PLACE_PATH_SIZE];
-    char config[PLACE_PATH_SIZE + 16];
-
-    if (!settings[own->asked].name) {
-        note(pg, own, own->asked, "raftmgr-server.log");
-        save(pg, own);
+    if (settings[own->asked].name) {
+        act_ask_setting(pg, settings[own->asked].name, answered);
         return;
     }
-    place_main_conf_path(&pg->config, main_conf);
-    (void)snprintf(config, sizeof config, "config_file=%s", main_conf);
-    const char *argv[] = { act_program(pg, "postgres", program),
-                           "-D",
-                           pg->config.data_directory,
-                           "-c",
-                           config,
-                           "-C",
-                           settings[own->asked].name,
-                           NULL };
-    act_run(pg, argv, NULL, answered);
+    note(pg, own, own->asked, "raftmgr-server.log");
+    save(pg, own);
 }
 
 void own_save(struct pg *pg, struct own *own, step_fn next)
@@ -153,7 +156,7 @@ static int make_parents(const struct pg *pg, const char *path, struct err *err)
 
 static int put_one_back(const struct pg *pg, const struct own *own, unsigned which, struct err *err)
 {
-    char path[PLACE_PATH_SIZE];
+    char path[OWN_PATH_SIZE];
 
     if (!own->moved[which] && (settings[which].how != OWN_COPY || !own->paths[which][0]))
         return 0;

@@ -22,9 +22,12 @@ struct own {
     step_fn next;
 };
 
-/* Saves them and goes on with next; a failure ends the action with ERR_SYSTEM. own->token is the caller's, and own
- * lives as long as the action. */
+/* Finds them, copies those that are copied and goes on with next; the data directory stays as it is. A failure ends the
+ * action with its error. own->token is the caller's, and own lives as long as the action. */
 void own_save(struct pg *pg, struct own *own, step_fn next);
+
+/* Moves the others aside, just before the rewind. */
+void own_move(struct own *own);
 
 /* Puts them back and goes on with next. */
 void own_restore(struct pg *pg, struct own *own, step_fn next);

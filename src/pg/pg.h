@@ -47,7 +47,8 @@ struct pg_callbacks {
 };
 
 /* Takes the instance under observation; the first seen() comes soon after. Writes the latch where a server runs, and
- * puts standby.signal back where the directory is raftmgr's and lacks it. The data directory need not exist.
+ * puts standby.signal back where the directory is raftmgr's and lacks it; ends programs that an earlier life has left
+ * (survivor.h), and takes back its order to promote. The data directory need not exist, the state directory must.
  * ERR_CONFIG: paths that are not absolute, a bad conninfo, a data directory of another user, no PostgreSQL programs. */
 int pg_open(struct pg **ret, uv_loop_t *loop, const struct pg_config *config, const struct pg_callbacks *callbacks,
             struct err *err);

@@ -17,6 +17,37 @@
 #define STAND_IN_NOTE "# Written by raftmgrd for pg_rewind, which looks nowhere else.\n"
 #define LATCH_TEXT "# Written by raftmgrd. While this file is missing, PostgreSQL does not start.\n"
 
+#define LINKS_MAX 40 /* the kernel's own limit */
+
+static void strip_end(char *path)
+{
+    for (size_t length = strlen(path); length > 1; length--) {
+        bool dot = path[length - 1] == '.' && path[length - 2] == '/';
+        if (path[length - 1] != '/' && !dot)
+            return;
+        path[length - 1] = '\0';
+    }
+}
+
+void place_follow(char *data_directory)
+{
+    char target[PATH_SIZE];
+    char path[2 * PATH_SIZE];
+
+    strip_end(data_directory);
+    for (unsigned i = 0; i < LINKS_MAX; i++) {
+        ssize_t length = readlink(data_directory, target, sizeof target);
+        if (length <= 0 || length == sizeof target)
+            return;
+        int parent = target[0] == '/' ? 0 : (int)(strrchr(data_directory, '/') + 1 - data_directory);
+        (void)snprintf(path, sizeof path, "%.*s%.*s", parent, data_directory, (int)length, target);
+        strip_end(path);
+        if (strlen(path) >= PATH_SIZE)
+            return;
+        (void)text_copy(data_directory, PATH_SIZE, path);
+    }
+}
+
 static int remove_durably(const char *directory, const char *name, struct err *err)
 {
     char path[PLACE_PATH_SIZE];
@@ -52,6 +83,16 @@ int place_unsignal(const char *data_directory, struct err *err)
 {
     int failed = remove_durably(data_directory, "recovery.signal", err);
     return failed ? failed : remove_durably(data_directory, "standby.signal", err);
+}
+
+void place_order_path(const char *data_directory, char *path)
+{
+    (void)snprintf(path, PLACE_PATH_SIZE, "%s/promote", data_directory);
+}
+
+int place_no_order(const char *data_directory, struct err *err)
+{
+    return remove_durably(data_directory, "promote", err);
 }
 
 static void latch_path(const struct pg_config *config, char *path)

@@ -11,11 +11,22 @@
 
 #define PLACE_PATH_SIZE (PATH_SIZE + 96)
 
+/* Follows a data directory that is a symbolic link to where it leads, be there something or not, and takes slashes off
+ * its end: what is renamed, made anew or put beside it is then on the file system of the data. Size PATH_SIZE; stays as
+ * it is where the result would be longer. */
+void place_follow(char *data_directory);
+
 /* Makes standby.signal, where it is missing, and takes recovery.signal away. */
 int place_signal(const char *data_directory, struct err *err);
 bool place_has_signal(const char *data_directory);
 /* Takes standby.signal away: for a start in place, and for a recovery in single-user mode. */
 int place_unsignal(const char *data_directory, struct err *err);
+
+/* The file by which a running standby is told to become a primary. Size PLACE_PATH_SIZE. */
+void place_order_path(const char *data_directory, char *path);
+/* Takes such an order back that nobody has signalled yet: the postmaster looks for it at every signal of a child's, and
+ * would promote long after that was decided. One that has been signalled is under way without it. */
+int place_no_order(const char *data_directory, struct err *err);
 
 /* Writes the latch file where config->start_latch is on; does nothing else. */
 int place_latch(const struct pg_config *config, struct err *err);

@@ -6,10 +6,12 @@
  * after it was told to promote (reference/postgres.md, the hidden five seconds); each reload wakes it, so reloads
  * go before and along. standby.signal, which the promotion removes, is put back.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
 
-#include "base/file.h"
 #include "pg/adapter.h"
 
 #define EVERY_MS 4
@@ -66,23 +68,33 @@ static void ask(struct pg *pg)
               answered);
 }
 
-static void trigger(struct pg *pg)
+/* What pg_ctl promote does; needs no rights in SQL. The order is for this moment only, so it is not made durable: one
+ * that is left lying is obeyed at the next signal that a child sends to the postmaster (place_no_order()). */
+static int order(struct pg *pg, struct err *err)
 {
     char path[PLACE_PATH_SIZE];
+
+    place_order_path(pg->config.data_directory, path);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return err_set_errno(err, errno, "could not create file '%s'", path);
+    (void)close(fd);
+    if (probe_signal(pg, SIGUSR1))
+        return 0;
+    (void)unlink(path);
+    return err_set(err, ERR_PROMOTE, "promotion: the server is gone");
+}
+
+static void trigger(struct pg *pg)
+{
     struct err err = { 0 };
 
-    (void)snprintf(path, sizeof path, "%s/promote", pg->config.data_directory);
     pg->act.signal_owed = true;
-    int failed = file_replace(path, "", 0, 0600, &err); /* what pg_ctl promote does; needs no rights in SQL */
-    if (failed) {
+    int failed = order(pg, &err);
+    if (failed)
         act_finish(pg, failed, &err);
-        return;
-    }
-    if (!probe_signal(pg, SIGUSR1)) {
-        fail(pg, ERR_PROMOTE, "the server is gone");
-        return;
-    }
-    act_later(pg, EVERY_MS, ask);
+    else
+        act_later(pg, EVERY_MS, ask);
 }
 
 static void connected(struct pg *pg, const struct conn_answer *answer)

@@ -140,11 +140,7 @@ static void rewound(struct pg *pg, const struct child_end *end)
     own_restore(pg, &state->own, kept_all);
 }
 
-static void run_for_good(struct pg *pg)
-{
-    run_rewind(pg, false, rewound);
-}
-
+/* From here on the directory is marked: what fails before it leaves a server that can be started as it is. */
 static void rewind_it(struct pg *pg)
 {
     struct rewinding *state = pg->act.scratch;
@@ -154,16 +150,24 @@ static void rewind_it(struct pg *pg)
         rewind_fail(pg, &err);
         return;
     }
-    state->own.token = state->kept;
-    own_save(pg, &state->own, run_for_good);
+    own_move(&state->own);
+    run_rewind(pg, false, rewound);
+}
+
+static void keep_own(struct pg *pg)
+{
+    struct rewinding *state = pg->act.scratch;
+
+    state->own.token = pg->act.what.token;
+    own_save(pg, &state->own, rewind_it);
 }
 
 static void keep_wal(struct pg *pg)
 {
     if (programs_major(pg->config.data_directory) < KEEPS_WAL_MAJOR)
-        keepwal_save(pg, rewind_it);
+        keepwal_save(pg, keep_own);
     else
-        rewind_it(pg);
+        keep_own(pg);
 }
 
 /* --- where the histories part --- */
@@ -284,8 +288,10 @@ static void have_restore_command(struct pg *pg, const struct child_end *end)
 {
     struct rewinding *state = pg->act.scratch;
     struct err err = { 0 };
+    char value[8];
 
-    state->restore = !end->problem[0] && strcspn(end->output, "\r\n") > 0;
+    act_setting(end, value, sizeof value);
+    state->restore = value[0] != '\0';
     if (state->restore && programs_major(pg->config.data_directory) < CONFIG_FILE_MAJOR &&
         place_stand_in(&pg->config, &err) < 0)
         rewind_fail(pg, &err);
@@ -295,20 +301,7 @@ static void have_restore_command(struct pg *pg, const struct child_end *end)
 
 static void ask_restore_command(struct pg *pg)
 {
-    struct rewinding *state = pg->act.scratch;
-    char program[PATH_SIZE + 32];
-    char config[PLACE_PATH_SIZE + 16];
-
-    (void)snprintf(config, sizeof config, "config_file=%s", state->config_file);
-    const char *argv[] = { act_program(pg, "postgres", program),
-                           "-D",
-                           pg->config.data_directory,
-                           "-c",
-                           config,
-                           "-C",
-                           "restore_command",
-                           NULL };
-    act_run(pg, argv, NULL, have_restore_command);
+    act_ask_setting(pg, "restore_command", have_restore_command);
 }
 
 /* --- a server that was not shut down --- */

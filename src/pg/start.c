@@ -192,31 +192,14 @@ static void have_hba_file(struct pg *pg, const struct child_end *end)
     struct err err = { 0 };
     char path[2 * PATH_SIZE];
 
-    (void)text_copy(path, sizeof path, end->output);
-    path[strcspn(path, "\r\n")] = '\0';
-    if (end->problem[0] || path[0] != '/')
+    act_setting(end, path, sizeof path);
+    if (path[0] != '/')
         (void)err_set(&err, ERR_COMMAND, "could not ask for hba_file: %s", end->problem[0] ? end->problem : path);
     else if (hba_prepare(pg, path, &hba, &err) == 0) {
         launch(pg, hba.args);
         return;
     }
     fail(pg, &err);
-}
-
-/* PostgreSQL's own reader knows where it is set: included files, ALTER SYSTEM. */
-static void ask_hba_file(struct pg *pg)
-{
-    char program[PATH_SIZE + 32];
-    char main_conf[PLACE_PATH_SIZE];
-    char config[PLACE_PATH_SIZE + 16];
-
-    place_main_conf_path(&pg->config, main_conf);
-    (void)snprintf(config, sizeof config, "config_file=%s", main_conf);
-    const char *argv[] = {
-        act_program(pg, "postgres", program), "-D", pg->config.data_directory, "-c", config, "-C", "hba_file", NULL
-    };
-    act_waits(pg, "hba_file");
-    act_run(pg, argv, NULL, have_hba_file);
 }
 
 static void start(struct pg *pg, bool primary)
@@ -235,10 +218,12 @@ static void start(struct pg *pg, bool primary)
     }
     state->control_changed_us = control_changed_us(pg);
     probe_written(pg, pg->act.written);
-    if (pg->act.what.conf.agent_only)
-        ask_hba_file(pg);
-    else
+    if (!pg->act.what.conf.agent_only) {
         launch(pg, nothing);
+        return;
+    }
+    act_waits(pg, "hba_file");
+    act_ask_setting(pg, "hba_file", have_hba_file);
 }
 
 void verb_start_standby(struct pg *pg)

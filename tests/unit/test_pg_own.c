@@ -134,6 +134,8 @@ static void own_files_outlive_a_rewind(void)
     pg->act.what = (struct pg_action){ .kind = ACT_REWIND, .timeout_us = 60000000 };
     own_save(pg, &own, went_on);
     RUN_UNTIL(heard.steps == 1);
+    holds(data, "log/a.log", "why it failed");
+    own_move(&own);
     rewind_over(data);
     own_restore(pg, &own, went_on);
     RUN_UNTIL(heard.steps == 2);

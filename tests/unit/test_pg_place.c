@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "pg/conf.h"
@@ -134,10 +135,46 @@ static void a_standby_goes_by_the_logs_name(void)
     end();
 }
 
+static void leads(const char *top, const char *name, const char *to)
+{
+    char path[PATH_SIZE];
+    char wanted[PATH_SIZE];
+
+    (void)snprintf(path, sizeof path, "%.900s%s", top, name);
+    (void)snprintf(wanted, sizeof wanted, "%.900s%s", top, to);
+    place_follow(path);
+    CU_ASSERT_STRING_EQUAL(path, wanted);
+}
+
+/* What is put beside "data/" would lie in it, and a clone in the place of a link on another file system. */
+static void a_data_directory_is_where_it_leads(void)
+{
+    char top[PATH_SIZE];
+    char link[PATH_SIZE];
+    char target[PATH_SIZE + 16];
+
+    (void)unit_path(top, sizeof top, "follow");
+    CU_ASSERT_EQUAL_FATAL(mkdir(top, 0700), 0);
+    leads(top, "/data", "/data");
+    leads(top, "/data//", "/data");
+    leads(top, "/data/./", "/data");
+    (void)snprintf(link, sizeof link, "%.900s/near", top);
+    CU_ASSERT_EQUAL(symlink("sub/data/", link), 0); /* to nothing: a clone has moved it away */
+    leads(top, "/near/", "/sub/data");
+    (void)snprintf(link, sizeof link, "%.900s/far", top);
+    (void)snprintf(target, sizeof target, "%s/near", top);
+    CU_ASSERT_EQUAL(symlink(target, link), 0);
+    leads(top, "/far", "/sub/data");
+    (void)snprintf(link, sizeof link, "%.900s/circle", top);
+    CU_ASSERT_EQUAL(symlink("circle", link), 0);
+    leads(top, "/circle", "/circle");
+}
+
 static const struct unit_test tests[] = {
     { "before 15: pg_rewind finds a configuration that is elsewhere", pg_rewind_finds_the_configuration },
     { "before 15: a postgresql.conf that is there is not touched", somebody_elses_file_stays },
     { "a standby goes by the log's name", a_standby_goes_by_the_logs_name },
+    { "a data directory is where its link leads", a_data_directory_is_where_it_leads },
     { "settings go by PG_VERSION", settings_go_by_the_data_directorys_version },
 };
 
