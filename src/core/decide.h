@@ -55,7 +55,7 @@ struct node_view {
     int64_t slots_at_us;             /* last time slots were brought in line; 0: never */
     uint64_t slots_for;              /* node_slots() they were made for */
     uint64_t checkpointed_for;       /* operation.at of the switchover whose checkpoint is done */
-    struct token checkpointed_under; /* a checkpoint has been asked for since the promotion under this token */
+    struct token checkpointed_under; /* a checkpoint has been written since the promotion under this token */
     int64_t primary_since_us;        /* seen as the running primary of the current token since; 0: it is not */
     struct token diverged_under;     /* compared with this token's primary: its WAL is not on that history */
     bool pg_started_standby;         /* the running server has been seen as a standby */

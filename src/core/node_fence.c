@@ -42,6 +42,9 @@ static void reveal_end(struct node_turn *turn)
     } else if (pg->state == PG_STOPPED) {
         (void)node_want(turn, ACT_START_STANDBY, REPLAY_TIMEOUT_US, &conf);
         node_because(turn, WHY_FENCED_DETACH, "starts without an upstream");
+    } else if (pg->state == PG_ORPHANS) {
+        (void)node_want(turn, ACT_KILL, STOP_TIMEOUT_US, NULL);
+        node_because(turn, WHY_FENCED_DETACH, "ends what is left of the old server");
     } else if (pg->state == PG_STARTING && pg->conf_present && pg->conf.upstream == 0 &&
                token_is(pg->conf.token, turn->cluster->token)) {
         turn->plan->look = true;

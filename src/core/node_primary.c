@@ -61,7 +61,7 @@ static void elected_promoted(struct node_turn *turn)
 {
     const struct pg_seen *pg = &turn->view->pg;
 
-    if (pg->timeline.no != turn->cluster->primary.timeline.no) {
+    if (pg->timeline.no != 0 && pg->timeline.no != turn->cluster->primary.timeline.no) {
         turn->plan->trouble = TROUBLE_FAILED;
         node_kill(turn, WHY_ELECTED_FAILED);
         return;
@@ -78,7 +78,8 @@ static void elected_promoted(struct node_turn *turn)
         turn->plan->wake_at_us = kill_at_us;
     node_because(turn, WHY_PROMOTED, NULL);
     if (pg->history.count == 0) {
-        /* Where it begins stands in its history, which every copy of it is held against. */
+        /* Where it begins stands in its history, which every copy of it is held against. Not known either as long as a
+         * restarted daemon has had no answer. */
         turn->plan->look = true;
         return;
     }
@@ -195,11 +196,13 @@ static void keep_primary(struct node_turn *turn)
                !view->sync.checkpoint_done) {
         (void)node_want(turn, ACT_CHECKPOINT, CHECKPOINT_TIMEOUT_US, &conf);
         node_because(turn, WHY_PRIMARY_CHECKPOINT, NULL);
+    } else if (node_keep_slots(turn, WHY_PRIMARY_SLOTS)) {
+        return;
     } else if (!token_is(view->checkpointed_under, turn->cluster->token)) {
         /* Until a checkpoint of the new timeline is in pg_control, pg_rewind takes this server to be on the old one. */
         (void)node_want(turn, ACT_CHECKPOINT, CHECKPOINT_TIMEOUT_US, &conf);
         node_because(turn, WHY_PRIMARY_CHECKPOINT, NULL);
-    } else if (!node_keep_slots(turn, WHY_PRIMARY_SLOTS)) {
+    } else {
         turn->plan->look = view->sync.settled != conf.demand_version || view->stray.pid != 0;
         node_because(turn, WHY_PRIMARY, NULL);
     }

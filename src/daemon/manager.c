@@ -500,7 +500,7 @@ static void action_done(struct manager *manager, const struct pg_result *result,
         /* One that was begun before the settings were in force proves nothing about them. */
         if (node->acting_conf.demand_version == node->sync.version)
             node->sync.checkpoint_done = result->code == 0;
-        if (!node->acting_cancelled)
+        if (result->code == 0)
             node->checkpointed_under = manager->acting_token;
         break;
     case ACT_START_PRIMARY:

@@ -227,11 +227,39 @@ static void trouble_lasts_until_it_serves(void)
     CU_ASSERT_EQUAL(*since_us, 0);
 }
 
+/* The running action of the world's member ends so. */
+static void end_action(struct manager *manager, enum act_kind kind, int code)
+{
+    struct pg_result result = { .id = ++manager->action_id, .kind = kind, .code = code };
+
+    manager->node.acting = kind;
+    manager->acting_token = manager->cluster.token;
+    manager->acted_at_us = 0;
+    manager_acted(manager, &result, WORLD_NOW_US);
+}
+
+/* R6: pg_rewind goes by the primary's control file. Where no checkpoint was written it sees no difference. */
+static void a_checkpoint_that_failed_is_none(void)
+{
+    static struct world world;
+    struct manager *manager = &world.manager;
+
+    world_make(&world);
+    manager->ports = (struct ports){ .event = untold, .look = unseen };
+    end_action(manager, ACT_CHECKPOINT, -(int)ERR_DB_CONN);
+    manager_build_report(manager, WORLD_NOW_US);
+    CU_ASSERT_FALSE(manager->report.checkpointed);
+    end_action(manager, ACT_CHECKPOINT, 0);
+    manager_build_report(manager, WORLD_NOW_US);
+    CU_ASSERT(manager->report.checkpointed);
+}
+
 static const struct unit_test tests[] = {
     { "what is refused is not repeated at the speed of the log", refused_proposals_are_not_hurried },
     { "failed elections are counted", failures_are_counted },
     { "a primary's trouble lasts until it serves", trouble_lasts_until_it_serves },
     { "a renewal counts from the settings that it is by", a_renewal_counts_from_the_settings },
+    { "a checkpoint that failed is none", a_checkpoint_that_failed_is_none },
 };
 
 const struct unit_suite suite_manager = UNIT_SUITE("manager", tests);

@@ -178,11 +178,84 @@ static void a_primarys_new_address_reaches_its_standbys(void)
     CU_ASSERT(plan.action.kind == ACT_NONE && plan.why == WHY_STANDBY);
 }
 
+/* G6: the postmaster was killed, and a query that goes on does not notice: nothing is told of the WAL until it ends. */
+static void orphans_under_a_fence_are_ended(void)
+{
+    static struct cluster cluster;
+    static struct node_view view;
+    static struct node_plan plan;
+
+    fenced(&cluster);
+    for (int32_t node = A; node <= B; node++) {
+        choose_view(0, &cluster, node, &view);
+        view.fence = (struct fence_report){ .token = cluster.token, .stopped = node == A };
+        view.want_primary_data = true;
+        view.pg.state = PG_ORPHANS;
+        for (int written = 0; written < 2; written++) { /* its settings name nobody yet, or do already */
+            view.pg.conf_present = written;
+            view.pg.conf.token = cluster.token;
+            view.pg.conf.upstream = 0;
+            node_decide(&cluster, &view, NOW, &plan);
+            CU_ASSERT(plan.action.kind == ACT_KILL && plan.guard == WISH_STANDBY && !plan.fence.data);
+        }
+    }
+}
+
+/* A daemon that was restarted right after the promotion, whose first connection is refused, knows no timeline yet. */
+static void a_winner_of_unknown_timeline_is_not_stopped(void)
+{
+    static struct cluster cluster;
+    static struct node_view view = { .node_id = A };
+    static struct node_plan plan;
+
+    elected_a(&cluster);
+    look_at(&cluster, &view, &plan);
+    view.pg.timeline.no = 0;
+    view.pg.history.count = 0;
+    view.guard_alive = true;
+    view.guard_mode = WISH_PRIMARY;
+    view.guard_kill_at_us = NOW + SECOND;
+    node_decide(&cluster, &view, NOW, &plan);
+    CU_ASSERT(plan.action.kind == ACT_NONE && plan.trouble == TROUBLE_NONE && plan.lease && plan.look);
+    CU_ASSERT_EQUAL(plan.command_count, 0);
+    node_decide(&cluster, &view, NOW + SECOND, &plan); /* nobody vouches for it any more */
+    CU_ASSERT(plan.action.kind == ACT_KILL);
+}
+
+/* A checkpoint that fails again and again keeps no other care of the primary waiting. */
+static void slots_do_not_wait_for_a_checkpoint(void)
+{
+    static struct cluster cluster;
+    static struct node_view view = { .node_id = A };
+    static struct node_plan plan;
+
+    active(&cluster);
+    look_at(&cluster, &view, &plan);
+    view.lease.token = cluster.token;
+    view.lease.end_us = NOW + 10 * SECOND;
+    view.pg.timeline = cluster.primary.timeline;
+    node_decide(&cluster, &view, NOW, &plan);
+    view.pg.conf = plan.action.conf;
+    view.pg.conf_present = view.pg.conf_loaded = true;
+    view.checkpointed_under.no = 0;
+    node_decide(&cluster, &view, NOW, &plan);
+    CU_ASSERT_EQUAL(plan.action.kind, ACT_CHECKPOINT);
+    view.failed_kind = ACT_CHECKPOINT;
+    view.failed_count = 9;
+    view.failed_at_us = NOW;
+    view.slots_for = 0;
+    node_decide(&cluster, &view, NOW, &plan);
+    CU_ASSERT_EQUAL(plan.action.kind, ACT_SLOTS);
+}
+
 static const struct unit_test tests[] = {
     { "the holder gives up before its guard strikes", the_holder_gives_up_before_the_guard_strikes },
     { "a stray is ended", a_stray_is_ended },
     { "what is started in a switchover's stop is stopped", what_is_started_in_a_switchover_stops },
     { "a primary's new address reaches its standbys", a_primarys_new_address_reaches_its_standbys },
     { "a readmitted standby changes its slot", a_readmitted_standby_changes_its_slot },
+    { "orphans under a fence are ended", orphans_under_a_fence_are_ended },
+    { "a winner whose timeline is not known yet is not stopped", a_winner_of_unknown_timeline_is_not_stopped },
+    { "slots do not wait for a checkpoint that fails", slots_do_not_wait_for_a_checkpoint },
 };
 const struct unit_suite suite_node_plans = UNIT_SUITE("node_plans", tests);
