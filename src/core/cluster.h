@@ -143,7 +143,7 @@ struct command {
         token;       /* FENCE: the current one; ELECT: the one given out; PROMOTED, RESTART, SWITCHOVER, ADD, words */
     uint64_t expect; /* ELECT, words: demand_version it was checked against; END: version of the demand; VOTER and
                         JOIN with force: config_version; POLICY: policy_version; RESTART: permitted_at;
-                        PAUSE off: pause_version */
+                        PAUSE: pause_version */
     struct member member;       /* FOUND, HELLO, JOIN */
     bool flag;                  /* VOTER: votes; JOIN: force */
     uint64_t cluster_id;        /* FOUND */

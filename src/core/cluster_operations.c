@@ -187,6 +187,8 @@ enum apply_result rules_pause(struct cluster *cluster, const struct command *com
             return rules_refuse(reason, "an operation is open");
         if (cluster->pause == PAUSE_ON)
             return APPLY_NOTHING;
+        if (command->expect != cluster->pause_version)
+            return rules_refuse(reason, "the cluster was paused or unpaused since");
         cluster->pause = PAUSE_ON;
         cluster->pause_version = cluster->version;
         rules_record(cluster, command, 0, "repmgrd_pause", "%s", "automatic failover is paused");
@@ -195,6 +197,8 @@ enum apply_result rules_pause(struct cluster *cluster, const struct command *com
     if (command->number == PAUSE_ENDING) {
         if (cluster->pause != PAUSE_ON)
             return APPLY_NOTHING;
+        if (command->expect != cluster->pause_version)
+            return rules_refuse(reason, "the cluster was paused or unpaused since");
         cluster->pause = PAUSE_ENDING;
         cluster->pause_version = cluster->version;
         rules_record(cluster, command, 0, "repmgrd_unpause", "%s", "automatic failover goes on");

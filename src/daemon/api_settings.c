@@ -33,6 +33,10 @@ void api_turn_pause(struct api_client *client, int64_t now_us)
 
     if (!api_ready(client))
         return;
+    if (task->step == 0) {
+        task->expect = cluster->pause_version;
+        task->step = 1;
+    }
     if (cluster->pause == (pause ? PAUSE_ON : PAUSE_OFF)) {
         if (pause && !primary_knows(client)) {
             api_waits(client, "the primary's guard to stand by");
@@ -49,7 +53,14 @@ void api_turn_pause(struct api_client *client, int64_t now_us)
             answer_pause(client, false);
         return;
     }
-    struct command command = { .kind = COMMAND_PAUSE, .number = pause ? PAUSE_ON : PAUSE_ENDING };
+    if (cluster->pause_version != task->expect) {
+        api_refuse(client, ERR_REFUSED, "look at \"rmctl status\", then try again",
+                   "somebody else paused or unpaused the cluster at the same time");
+        return;
+    }
+    struct command command = { .kind = COMMAND_PAUSE,
+                               .number = pause ? PAUSE_ON : PAUSE_ENDING,
+                               .expect = task->expect };
     task->changed = true;
     api_waits(client, pause ? "the pause to be committed" : "the end of the pause to be committed");
     (void)api_propose(client, &command, now_us);

@@ -144,7 +144,7 @@ static void ask_switchover(struct host *host)
 
 static void ask_pause(struct host *host)
 {
-    struct command command = { .kind = COMMAND_PAUSE };
+    struct command command = { .kind = COMMAND_PAUSE, .expect = host->manager.cluster.pause_version };
 
     command.number = host->manager.cluster.pause == PAUSE_OFF ? PAUSE_ON : PAUSE_ENDING;
     operate(host, &command);

@@ -190,7 +190,9 @@ static void complete(struct world *world)
 
 static void end_pause(struct world *world)
 {
-    struct command command = { .kind = COMMAND_PAUSE, .number = PAUSE_ENDING };
+    struct command command = { .kind = COMMAND_PAUSE,
+                               .number = PAUSE_ENDING,
+                               .expect = world->check.reference.pause_version };
     struct host *through = operator_through(world, false);
 
     if (world->healed && world->check.reference.pause == PAUSE_ON && through)

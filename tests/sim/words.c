@@ -68,7 +68,9 @@ static void lose_data(struct world *world, struct host *primary)
 /* In a pause the primary's host goes off, or out of reach. */
 static void lose_paused(struct world *world, struct host *primary)
 {
-    struct command command = { .kind = COMMAND_PAUSE, .number = PAUSE_ON };
+    struct command command = { .kind = COMMAND_PAUSE,
+                               .number = PAUSE_ON,
+                               .expect = world->check.reference.pause_version };
     struct host *through = operator_through(world, false);
 
     if (world->words.step == 0 && through) {
@@ -201,7 +203,7 @@ void words_moment(struct world *world)
         world->words.next_us = world->now_us + world_chance(world, SEC, 10 * SEC);
     if (world->now_us >= world->words.next_us && !world->healed)
         misfortune(world);
-    struct command lift = { .kind = COMMAND_PAUSE, .number = PAUSE_ENDING };
+    struct command lift = { .kind = COMMAND_PAUSE, .number = PAUSE_ENDING, .expect = reference->pause_version };
     if (reference->pause == PAUSE_ON && world->words.step == 0 && leader)
         (void)operator_submit(leader, &lift);
     if (!cluster_fenced(reference) || reference->operation.kind != OPERATION_FAILOVER) {

@@ -136,7 +136,7 @@ static inline struct command agreed_pause(const struct cluster *cluster, int32_t
     struct command command = agreed_by(cluster, by, COMMAND_PAUSE);
 
     command.number = state;
-    command.expect = state == PAUSE_OFF ? cluster->pause_version : 0;
+    command.expect = cluster->pause_version;
     return command;
 }
 

@@ -141,6 +141,27 @@ static void an_armed_guard_ends_its_own_pause_alone(void)
     ACCEPTED(&cluster, agreed_pause(&cluster, A, PAUSE_OFF));
 }
 
+/* A copy that was held up on its way does not pause the cluster again, nor lift the next pause. */
+static void a_late_copy_of_a_pause_changes_nothing(void)
+{
+    struct cluster cluster;
+
+    agreed_four(&cluster, 1);
+    struct command pause = agreed_pause(&cluster, W, PAUSE_ON);
+    ACCEPTED(&cluster, pause);
+    NOTHING(&cluster, pause);
+    struct command lift = agreed_pause(&cluster, W, PAUSE_ENDING);
+    ACCEPTED(&cluster, lift);
+    NOTHING(&cluster, lift);
+    REFUSED(&cluster, pause);
+    ACCEPTED(&cluster, agreed_pause(&cluster, A, PAUSE_OFF));
+    REFUSED(&cluster, pause);
+    CU_ASSERT_EQUAL(cluster.pause, PAUSE_OFF);
+    ACCEPTED(&cluster, agreed_pause(&cluster, W, PAUSE_ON));
+    REFUSED(&cluster, lift);
+    CU_ASSERT_EQUAL(cluster.pause, PAUSE_ON);
+}
+
 static void no_pause_during_an_operation(void)
 {
     struct cluster cluster;
@@ -201,6 +222,8 @@ static uint64_t expect_of(const struct cluster *cluster, enum command_kind kind)
         return cluster->demand_version;
     if (kind == COMMAND_RESTART)
         return cluster->primary.permitted_at;
+    if (kind == COMMAND_PAUSE)
+        return cluster->pause_version;
     return kind == COMMAND_VOTER || kind == COMMAND_JOIN ? cluster->config_version : cluster->policy_version;
 }
 
@@ -361,6 +384,7 @@ static const struct unit_test tests[] = {
     { "what an operation rests on stays while it is open", what_an_operation_rests_on_stays },
     { "a pause ends when the primary's guard is armed", a_pause_ends_when_the_guard_is_armed },
     { "no pause begins during an operation", no_pause_during_an_operation },
+    { "a late copy of a pause changes nothing", a_late_copy_of_a_pause_changes_nothing },
     { "a FENCE does not end the pause", a_fence_does_not_end_the_pause },
     { "whatever is proposed, in whatever order", whatever_is_proposed },
 };
