@@ -156,11 +156,23 @@ static void restart_in_place(struct lead_turn *turn, const struct report *report
     lead_because(turn, WHY_RESTART_IN_PLACE, NULL);
 }
 
+/* Why no start in place makes it a primary again; NULL where one may. Only an election does, of itself too. */
+static const char *not_in_place(const struct lead_turn *turn, const struct report *report)
+{
+    if (report->pg_state == PG_ABSENT)
+        return "its data is gone";
+    if (report->pg_state == PG_STOPPED && !report->pg_was_primary)
+        return "its PostgreSQL last ran as a standby";
+    if (report->pg_state == PG_STOPPED && !directory_is(report->directory, turn->cluster->primary.directory))
+        return "its data directory is another one";
+    return NULL;
+}
+
 /* The primary itself says that something is wrong. True when that settled the turn. */
 static bool primary_in_trouble(struct lead_turn *turn, const struct report *report)
 {
     bool down = report->trouble == TROUBLE_STOPPED || report->trouble == TROUBLE_DOWN;
-    bool stopped = report->pg_state == PG_STOPPED && report->pg_was_primary;
+    bool stopped = down && report->pg_state == PG_STOPPED && !not_in_place(turn, report);
 
     /* What was reported before the last permission to start says nothing of what came of it. */
     if (report->trouble == TROUBLE_NONE || !token_is(report->token, turn->cluster->token) ||
@@ -168,8 +180,7 @@ static bool primary_in_trouble(struct lead_turn *turn, const struct report *repo
         return false;
     /* At a cold start the primary goes on where it was; a crash under our eyes is worth a failover when one can be. */
     bool prefer_restart = report->trouble == TROUBLE_DOWN || turn->cluster->policy.primary_start_timeout_ms > 0;
-    if (down && stopped && prefer_restart && directory_is(report->directory, turn->cluster->primary.directory) &&
-        (report->trouble == TROUBLE_DOWN || !lead_restart_overdue(turn))) {
+    if (stopped && prefer_restart && (report->trouble == TROUBLE_DOWN || !lead_restart_overdue(turn))) {
         restart_in_place(turn, report);
         return true;
     }
@@ -181,13 +192,13 @@ static bool primary_in_trouble(struct lead_turn *turn, const struct report *repo
     /* It reads, and writes what fits: better than nobody. */
     if (full)
         return false;
-    if (down && stopped && directory_is(report->directory, turn->cluster->primary.directory)) {
+    if (stopped) {
         restart_in_place(turn, report);
         return true;
     }
-    if (down && report->pg_state == PG_STOPPED && !report->pg_was_primary) {
-        /* Somebody started it, as a standby: only an election, of itself too, makes it a primary again. */
-        lead_fence(turn, WHY_SUSPECT_REPORT, "its PostgreSQL last ran as a standby");
+    if (down && not_in_place(turn, report)) {
+        /* Nothing that writes is stopped by it; and a failover that waits says for whom, and hears operators (G6). */
+        lead_fence(turn, WHY_SUSPECT_REPORT, not_in_place(turn, report));
         return true;
     }
     lead_because(turn, WHY_NOBODY_CAN, trouble_text(report->trouble));
@@ -472,7 +483,7 @@ static void lead_idle(struct lead_turn *turn)
             lead_because(turn, WHY_PAUSED, NULL);
         return;
     }
-    if (watch_primary(turn) || keep_members(turn) || keep_demands(turn) || lower_lease_max(turn) || hand_over(turn))
+    if (watch_primary(turn) || keep_members(turn) || lower_lease_max(turn) || keep_demands(turn) || hand_over(turn))
         return;
     lead_because(turn, sign_age_us(turn) > lead_failure_us(turn) / 2 ? WHY_NO_SIGN : WHY_HEALTHY, NULL);
 }

@@ -310,6 +310,7 @@ void lead_switchover(struct lead_turn *turn)
     struct token reserved = { cluster->token.no + 1 };
     const struct report *old = lead_fresh(turn, lead_index(turn, operation->from));
     const struct report *target = lead_fresh(turn, lead_index(turn, operation->to));
+    const struct member *to = cluster_member(cluster, operation->to);
     int64_t waited_us = turn->now_us - turn->view->operation_since_us;
     int64_t timeout_us = (int64_t)operation->timeout_ms * 1000;
 
@@ -339,8 +340,9 @@ void lead_switchover(struct lead_turn *turn)
     }
     if (!old->fence.clean || !old->fence.data) {
         elect_back(turn, old, "the old primary did not stop cleanly");
-    } else if (target && target->pg_state == PG_STANDBY && !target->lagging &&
-               target->timeline.no == old->fence.timeline.no && lsn_cmp(target->end, old->fence.end) >= 0) {
+    } else if (target && to && target->pg_state == PG_STANDBY && !target->lagging &&
+               directory_is(target->directory, to->directory) && target->timeline.no == old->fence.timeline.no &&
+               lsn_cmp(target->end, old->fence.end) >= 0) {
         struct ranking ranking = { .winner = operation->to,
                                    .timeline = old->fence.timeline,
                                    .position = old->fence.end };

@@ -84,8 +84,10 @@ static void say_ways_out(json_t *list, const struct status_facts *facts, const s
     const struct member *from = cluster_member(cluster, cluster->primary.node_id);
     bool away = false;
 
-    for (uint32_t i = 0; i < cluster->member_count; i++)
-        away = away || (cluster->members[i].kind == NODE_DATA && !status_fresh(facts, &cluster->members[i]));
+    for (uint32_t i = 0; i < cluster->member_count; i++) {
+        const struct report *report = status_fresh(facts, &cluster->members[i]);
+        away = away || (cluster->members[i].kind == NODE_DATA && (!report || report->pg_state == PG_ABSENT));
+    }
     if (!cluster_fenced(cluster))
         return;
     if (plan->why == WHY_WRITER_LIVE && cluster->pause != PAUSE_OFF && from && !status_fresh(facts, from))

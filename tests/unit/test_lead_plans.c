@@ -267,6 +267,88 @@ static void who_is_refused_keeps_nobody_waiting(void)
     CU_ASSERT_EQUAL(bench.plan.raft_change, raft_ids[0]); /* at once, since the last one came about */
 }
 
+/* A says that its server is down; nobody can replace it. */
+static struct report *down_alone(struct bench *bench, uint32_t k)
+{
+    agreed_four(&bench->cluster, k);
+    choose_view(0, bench);
+    struct report *primary = report(bench, A);
+    primary->pg_state = PG_STOPPED;
+    primary->pg_was_primary = true;
+    primary->trouble = TROUBLE_STOPPED;
+    primary->lease_valid = true;
+    report(bench, B)->pg_state = PG_STOPPED;
+    report(bench, C)->pg_state = PG_STOPPED;
+    bench->view.primary_seen_us = NOW - 1000;
+    return primary;
+}
+
+static enum command_kind proposed(struct bench *bench)
+{
+    lead_decide(&bench->cluster, &bench->view, NOW, &bench->plan);
+    return bench->plan.command_count == 1 ? bench->plan.commands[0].kind : COMMAND_COUNT;
+}
+
+/* G6: nothing is left that a start in place could bring back. In a failover it is named, and operators can speak. */
+static void a_primary_without_its_data_is_fenced(void)
+{
+    static struct bench bench;
+
+    for (uint32_t k = 0; k < 2; k++) {
+        struct report *primary = down_alone(&bench, k);
+        CU_ASSERT_EQUAL(proposed(&bench), COMMAND_RESTART);
+        primary->directory = agreed_directory(E); /* restored from somewhere else */
+        CU_ASSERT_EQUAL(proposed(&bench), COMMAND_FENCE);
+        primary->directory.no = 0;
+        primary->pg_state = PG_ABSENT;
+        primary->pg_was_primary = false;
+        CU_ASSERT_EQUAL(proposed(&bench), COMMAND_FENCE);
+        primary->pg_state = PG_ORPHANS; /* they are being ended */
+        CU_ASSERT_EQUAL(proposed(&bench), COMMAND_COUNT);
+        CU_ASSERT_EQUAL(bench.plan.why, WHY_NOBODY_CAN);
+    }
+}
+
+/* R12: a change that a standby keeps from ending does not keep the longer lease, with which no voter can change. */
+static void a_longer_lease_ends_while_a_demand_settles(void)
+{
+    static struct bench bench;
+
+    agreed_four(&bench.cluster, 1);
+    ACCEPTED(&bench.cluster, agreed_add(&bench.cluster, DEMAND(2, B, C)));
+    bench.cluster.policy.durability = DURABILITY_STRICT;
+    bench.cluster.policy.synchronous_count = 2;
+    bench.cluster.lease_max_ms = 2 * bench.cluster.policy.lease_ttl_ms;
+    choose_view(0, &bench);
+    struct report *primary = report(&bench, A);
+    primary->pg_state = PG_PRIMARY;
+    primary->lease_valid = true;
+    (void)report(&bench, B);
+    bench.view.primary_seen_us = NOW - 1000;
+    bench.view.shorter_since_us = NOW - 60 * SECOND;
+    CU_ASSERT_EQUAL(proposed(&bench), COMMAND_LEASE_MAX);
+    bench.cluster.lease_max_ms = bench.cluster.policy.lease_ttl_ms;
+    CU_ASSERT_EQUAL(proposed(&bench), COMMAND_COUNT);
+    CU_ASSERT_EQUAL(bench.plan.why, WHY_DEMAND_SETTLING);
+}
+
+/* R20: what the target holds is good for nothing in another directory than the log knows; it could never promote. */
+static void a_switchover_elects_the_directory_that_is_known(void)
+{
+    static struct bench bench;
+
+    active(&bench.cluster);
+    ACCEPTED(&bench.cluster, agreed_switchover(&bench.cluster, B));
+    choose_view(3, &bench); /* A has stopped in good order */
+    struct report *target = report(&bench, B);
+    bench.view.operation_since_us = NOW - SECOND;
+    target->directory.no = DIRECTORY_SPOILED;
+    CU_ASSERT_EQUAL(proposed(&bench), COMMAND_COUNT);
+    target->directory = agreed_directory(B);
+    CU_ASSERT_EQUAL(proposed(&bench), COMMAND_ELECT);
+    CU_ASSERT_EQUAL(bench.plan.commands[0].node_id, B);
+}
+
 static const struct unit_test tests[] = {
     { "silence counts from the settings that say how long it may be", silence_counts_from_the_settings },
     { "who is refused by Raft keeps nobody waiting", who_is_refused_keeps_nobody_waiting },
@@ -276,5 +358,8 @@ static const struct unit_test tests[] = {
     { "who fails is tried again after a pause", who_fails_is_tried_after_a_pause },
     { "who fails is fetched from", who_fails_is_fetched_from },
     { "a diverged standby does not fetch", a_diverged_standby_does_not_fetch },
+    { "a primary without its data is fenced", a_primary_without_its_data_is_fenced },
+    { "a longer lease ends while a demand settles", a_longer_lease_ends_while_a_demand_settles },
+    { "a switchover elects the directory that is known", a_switchover_elects_the_directory_that_is_known },
 };
 const struct unit_suite suite_lead_plans = UNIT_SUITE("lead_plans", tests);

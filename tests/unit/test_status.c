@@ -246,6 +246,19 @@ static void names_the_ways_out(void)
     free(why);
     json_decref(status);
 
+    /* All are heard, and the data of one is gone. */
+    report = world_hear(&world, A, 0);
+    report->pg_state = PG_ABSENT;
+    report->fence = (struct fence_report){ .token = world.manager.cluster.token, .stopped = true };
+    (void)world_hear(&world, B, 0);
+    (void)world_hear(&world, C, 0);
+    world_link(&world);
+    status = status_json(&world.facts);
+    why = json_dumps(at(at(status, "operation"), "why"), 0);
+    CU_ASSERT(strstr(why, "rmctl failover accept-loss") && strstr(why, "rmctl failover write-off"));
+    free(why);
+    json_decref(status);
+
     world.manager.cluster.pause = PAUSE_ENDING;
     (void)world_hear(&world, A, 5000000);
     world_link(&world);
