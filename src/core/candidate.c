@@ -203,8 +203,11 @@ static void choose(const struct cluster *cluster, const struct heard heard[MEMBE
         if (ranking->verdicts[i] == VERDICT_READY && (winner < 0 || goes_first(order, i, (uint32_t)winner)))
             winner = (int)i;
     }
-    if (winner < 0)
+    if (winner < 0) {
+        /* More than was agreed to lose is missing, and nobody else can be told to hold it. */
+        ranking->covered = ranking->covered && ranking->verdicts[furthest] != VERDICT_LAG_LIMIT;
         return;
+    }
     ranking->verdicts[winner] = VERDICT_WINNER;
     ranking->winner = cluster->members[winner].node_id;
     ranking->furthest = ranking->winner;

@@ -42,7 +42,8 @@ struct heard {
 };
 
 struct ranking {
-    bool covered;           /* every acknowledged commit is on a reporter, or operators accepted the loss */
+    bool covered;           /* every acknowledged commit is on a reporter, but for what is within
+                               maximum_lag_on_failover (async) or operators accepted to lose */
     bool less;              /* nobody who reports holds what operators were told is kept: nobody wins */
     bool want_primary_data; /* standbys alone do not cover: the old primary's end of WAL is asked for */
     int32_t winner;         /* node id, 0: none */

@@ -18,13 +18,16 @@ struct lsn lag_tell(struct lag_holder *holder, const struct cluster *cluster, co
 {
     const struct primary *primary = &cluster->primary;
 
-    if (!token_is(holder->token, primary->token))
-        *holder = (struct lag_holder){ .token = primary->token, .seen_at_us = now_us };
+    if (!token_is(holder->token, primary->token)) {
+        /* Elected and no primary yet, it has written nothing under this token; else a former life may have seen it. */
+        bool unwritten = primary->phase == PRIMARY_ELECTED && pg->state != PG_PRIMARY;
+        *holder = (struct lag_holder){ .token = primary->token, .seen_at_us = unwritten ? now_us : 0 };
+    }
     if (exact(pg, primary))
         holder->lsn = lsn_max(holder->lsn, pg->end);
     if ((exact(pg, primary) || idle(pg)) && pg->at_us > holder->seen_at_us)
         holder->seen_at_us = pg->at_us;
-    if (now_us - holder->seen_at_us > 2 * (int64_t)cluster->policy.failure_timeout_ms * 1000)
+    if (holder->seen_at_us == 0 || now_us - holder->seen_at_us > 2 * (int64_t)cluster->policy.failure_timeout_ms * 1000)
         return (struct lsn){ LAG_BLIND };
     return holder->lsn;
 }

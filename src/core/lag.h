@@ -22,12 +22,12 @@
 struct lag_holder {
     struct token token;
     struct lsn lsn;     /* greatest position seen under that token in this life; 0: none */
-    int64_t seen_at_us; /* when nothing beyond that had been written, for sure */
+    int64_t seen_at_us; /* when nothing beyond that had been written, for sure; 0: not known of any moment */
 };
 
 /*
  * What a round that is sent now says of the position. 0: nothing new, it has not promoted or it died before this life.
- * LAG_BLIND: nothing has been seen of the server for two failure_timeouts.
+ * LAG_BLIND: nothing has been seen of the server for two failure_timeouts, or not at all since this daemon started.
  */
 struct lsn lag_tell(struct lag_holder *holder, const struct cluster *cluster, const struct pg_seen *pg, int64_t now_us);
 

@@ -136,11 +136,25 @@ static void too_few_who_know_are_nobody(void)
     CU_ASSERT(elected(&bench) == 0 && bench.plan.why == WHY_DEMANDS_UNMET && bench.plan.waiting[0]);
 }
 
+/* G6: whoever holds most is too far behind, and the primary is gone: a person may say that the loss is accepted. */
+static void beyond_the_limit_a_person_decides(void)
+{
+    static struct bench bench;
+
+    lost_winner(&bench, 900, 1000);
+    told(&bench, 1001 + LIMIT);
+    CU_ASSERT(elected(&bench) == 0 && !bench.plan.ranking.covered && bench.plan.fetch.node_id == 0);
+    CU_ASSERT(bench.plan.why == WHY_DEMANDS_UNMET && strstr(bench.plan.waiting, "node2"));
+    ACCEPTED(&bench.cluster, agreed_word(&bench.cluster, COMMAND_ACCEPT_LOSS, C, 1000));
+    CU_ASSERT(elected(&bench) == C);
+}
+
 static const struct unit_test tests[] = {
     { "within the limit of what it told", within_the_limit_of_what_it_told },
     { "a winner that never promoted is replaced", a_winner_that_never_promoted_is_replaced },
     { "a newer timeline holds what it began after", a_newer_timeline_holds_what_it_began_after },
     { "its own data counts whatever the lag", its_own_data_counts_whatever_the_lag },
     { "too few who know are nobody", too_few_who_know_are_nobody },
+    { "beyond the limit a person decides", beyond_the_limit_a_person_decides },
 };
 const struct unit_suite suite_decide_lag = UNIT_SUITE("decide_lag", tests);

@@ -146,6 +146,27 @@ static void the_holder_tells_what_it_knows(void)
     CU_ASSERT(lag_tell(&holder, &cluster, &pg, 9 * SECOND).at == 0);
 }
 
+/* Its former life may have seen less than was written until now. */
+static void a_restarted_holder_is_blind_until_it_sees(void)
+{
+    struct cluster cluster;
+    struct lag_holder holder = { 0 };
+    struct pg_seen pg = { .state = PG_PRIMARY, .at_us = 100 * SECOND }; /* it takes no new connections */
+
+    agreed_four(&cluster, 1);
+    CU_ASSERT(lag_tell(&holder, &cluster, &pg, 100 * SECOND).at == LAG_BLIND);
+    CU_ASSERT(lag_tell(&holder, &cluster, &pg, SECOND).at == LAG_BLIND); /* the host has just started, too */
+    pg.timeline = cluster.primary.timeline;
+    pg.end.at = 500;
+    CU_ASSERT(lag_tell(&holder, &cluster, &pg, 100 * SECOND).at == 500);
+    agreed_do_fence(&cluster);
+    ACCEPTED(&cluster, agreed_elect(&cluster, B, DEMAND(1, A, C)));
+    CU_ASSERT(lag_tell(&holder, &cluster, &pg, 100 * SECOND).at == LAG_BLIND); /* promoted, and that not reported yet */
+    holder = (struct lag_holder){ 0 };
+    pg = (struct pg_seen){ .state = PG_STARTING };
+    CU_ASSERT(lag_tell(&holder, &cluster, &pg, 100 * SECOND).at == 0); /* it cannot have written under this token */
+}
+
 /* --- a small world ------------------------------------------------------------------------------------------------ */
 
 #define VOTERS 5
@@ -259,6 +280,7 @@ static const struct unit_test tests[] = {
     { "a restarted voter does not know", a_restarted_voter_does_not_know },
     { "a majority under the fence knows", a_majority_under_the_fence_knows },
     { "the holder tells what it knows", the_holder_tells_what_it_knows },
+    { "a restarted holder is blind until it sees its server", a_restarted_holder_is_blind_until_it_sees },
     { "a majority never knows too little", a_majority_never_knows_too_little },
 };
 const struct unit_suite suite_lag = UNIT_SUITE("lag", tests);
