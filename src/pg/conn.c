@@ -224,9 +224,10 @@ static void late(uv_timer_t *timer)
 
 static bool start(struct conn *conn, const struct conn_target *target)
 {
-    const char *keys[12] = { "dbname", "application_name", "options", "gssencmode", "client_encoding" };
-    const char *values[12] = { target->conninfo, "raftmgr", session_options, "disable", "UTF8" };
-    size_t used = 5;
+    const char *keys[12] = { "dbname",     "application_name", "options",
+                             "gssencmode", "client_encoding",  "target_session_attrs" };
+    const char *values[12] = { target->conninfo, "raftmgr", session_options, "disable", "UTF8", "any" };
+    size_t used = 6;
 
     if (target->unresolved) { /* libpq would look the name up, and wait for it */
         keep_problem(conn, "the address of its host is not known yet");

@@ -3,7 +3,8 @@
  * deadline.
  *
  * Every connection calls itself raftmgr and works at synchronous_commit = local: it never waits for a standby
- * (design-review.md R38). An object lives from conn_open to conn_drop; its memory goes when its handles are
+ * (design-review.md R38). It takes the server as it is, whatever target_session_attrs a conninfo
+ * asks for. An object lives from conn_open to conn_drop; its memory goes when its handles are
  * closed. Callbacks never come from within the call that asked for them, and never after conn_drop.
  */
 #ifndef RAFTMGR_PG_CONN_H

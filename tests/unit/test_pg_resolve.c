@@ -115,6 +115,30 @@ static void no_name_is_left_to_libpq(void)
     loop_end();
 }
 
+static void never_answers(void *ctx, const struct conn_answer *answer)
+{
+    (void)ctx;
+    (void)answer;
+}
+
+/* Registered for its users, who want the primary: on a standby raftmgrd itself would never get in. */
+static void a_server_is_taken_in_either_role(void)
+{
+    struct conn_target target = { .conninfo = "host=/nowhere user=nobody target_session_attrs=read-write" };
+    struct pool pool = { .loop = &loop };
+    bool any = false;
+
+    loop_start();
+    struct conn *conn = conn_open(&pool, &target, 1000, never_answers, NULL);
+    PQconninfoOption *options = PQconninfo(conn_pq(conn));
+    for (const PQconninfoOption *at = options; at && at->keyword; at++)
+        any = any || (strcmp(at->keyword, "target_session_attrs") == 0 && at->val && strcmp(at->val, "any") == 0);
+    CU_ASSERT_TRUE(any);
+    PQconninfoFree(options);
+    conn_drop(conn);
+    loop_end();
+}
+
 static void refuses_what_names_no_host_of_its_own(void)
 {
     static const char *const conninfos[] = { "host=a,b", "hostaddr=10.0.0.1,10.0.0.2", "postgresql://a:1,b:2/db",
@@ -151,6 +175,7 @@ static void looks_up_what_the_environment_names(void)
 static const struct unit_test tests[] = {
     { "no name is left to libpq", no_name_is_left_to_libpq },
     { "several hosts and a service are refused", refuses_what_names_no_host_of_its_own },
+    { "a server is taken in either role", a_server_is_taken_in_either_role },
     { "a name from the environment is looked up as well", looks_up_what_the_environment_names },
 };
 
