@@ -237,7 +237,9 @@ int identity_save_directory(const struct daemon *daemon, struct directory_id dir
     if (directory.no == 0) {
         if (unlink(path) < 0 && errno != ENOENT)
             return err_set_errno(err, errno, "could not remove '%s'", path);
-        return file_exists(daemon->settings.data_directory) ? file_sync_dir(daemon->settings.data_directory, err) : 0;
+        /* A link may lead to nothing while a clone is under way. */
+        return access(daemon->settings.data_directory, F_OK) == 0 ? file_sync_dir(daemon->settings.data_directory, err)
+                                                                  : 0;
     }
     int length = snprintf(text, sizeof text, "cluster %" PRIx64 "\nnode %" PRIx64 "\ndirectory %" PRIx64 "\n",
                           daemon->identity.cluster_id, (uint64_t)daemon->settings.node_id, directory.no);

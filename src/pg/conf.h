@@ -11,7 +11,7 @@
 #include "core/instance.h"
 
 #define CONF_FILE "raftmgr.postgresql.conf"
-#define CONF_BYTES_MAX (256 * 1024) /* of any settings file that is read or edited */
+#define CONF_BYTES_MAX (4u << 20) /* of any settings file that is read or edited; pg_hba.conf may be long */
 #define CONF_VALUE_MAX (MEMBERS_MAX * (2 * NAME_SIZE + 3) + 32)
 #define CONF_CONNINFO_MAX (2 * CONNINFO_SIZE + 2 * PATH_SIZE)
 

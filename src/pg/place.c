@@ -260,7 +260,7 @@ int place_conf_for_rewind(const struct pg_config *config, const struct pg_conf *
     return write_conf(config, &detached, true, ret_written, err);
 }
 
-static int copy_file(const char *from, const char *to, const char *name, struct err *err)
+static int copy_file(const char *from, const char *to, const char *name, mode_t mode, struct err *err)
 {
     char source[PLACE_PATH_SIZE];
     char target[PLACE_PATH_SIZE];
@@ -270,7 +270,7 @@ static int copy_file(const char *from, const char *to, const char *name, struct 
     (void)snprintf(source, sizeof source, "%s/%s", from, name);
     (void)snprintf(target, sizeof target, "%s/%s", to, name);
     int failed = file_read(source, &text, err);
-    return failed ? failed : file_replace(target, text.bytes, text.length, 0600, err);
+    return failed ? failed : file_replace(target, text.bytes, text.length, mode & 0777, err);
 }
 
 int place_copy_confs(const char *from, const char *to, struct err *err)
@@ -288,7 +288,7 @@ int place_copy_confs(const char *from, const char *to, struct err *err)
         size_t length = strlen(entry->d_name);
         if (length > 5 && strcmp(entry->d_name + length - 5, ".conf") == 0 &&
             fstatat(dirfd(directory), entry->d_name, &file, 0) == 0 && S_ISREG(file.st_mode))
-            failed = copy_file(from, to, entry->d_name, err);
+            failed = copy_file(from, to, entry->d_name, file.st_mode, err);
     }
     (void)closedir(directory);
     return failed;

@@ -39,8 +39,8 @@ int place_conf(const struct pg_config *config, const struct pg_conf *conf, uint6
 int place_conf_for_rewind(const struct pg_config *config, const struct pg_conf *conf, uint64_t *ret_written,
                           struct err *err);
 
-/* Copies the *.conf files of one directory's top level over those of another, which is made if missing. What a copy or
- * a rewind brings along from another node is replaced by the node's own that way. */
+/* Copies the *.conf files of one directory's top level, with their modes, over those of another, which is made if
+ * missing. What a copy or a rewind brings along from another node is replaced by the node's own that way. */
 int place_copy_confs(const char *from, const char *to, struct err *err);
 
 /* Reads the settings file back. ERR_NOT_FOUND, ERR_CORRUPT. */

@@ -219,6 +219,22 @@ static void the_data_directory_says_whose_it_is(void)
     end();
 }
 
+static void a_data_directory_that_is_gone_has_no_identity(void)
+{
+    char nowhere[PATH_SIZE + 16];
+    struct err err = { 0 };
+
+    CU_ASSERT_EQUAL_FATAL(start("identity", &err), 0);
+    become_member();
+    (void)snprintf(nowhere, sizeof nowhere, "%s/nowhere", node.settings.state_directory);
+    (void)text_copy(node.settings.data_directory, PATH_SIZE, nowhere);
+    CU_ASSERT_EQUAL(identity_save_directory(&node, (struct directory_id){ 0 }, &err), 0);
+    CU_ASSERT_EQUAL(symlink("gone", nowhere), 0); /* what it led to has been moved away for a clone */
+    CU_ASSERT_EQUAL(identity_save_directory(&node, (struct directory_id){ 0 }, &err), 0);
+    (void)unlink(nowhere);
+    end();
+}
+
 static const struct unit_test tests[] = {
     { "counts every start", counts_every_start },
     { "remembers who it is", remembers_who_it_is },
@@ -228,5 +244,6 @@ static const struct unit_test tests[] = {
     { "a lost member file beside a log is told", a_lost_member_file_beside_a_log_is_told },
     { "what cannot be written changes nothing", what_cannot_be_written_changes_nothing },
     { "the data directory says whose it is", the_data_directory_says_whose_it_is },
+    { "a data directory that is gone has no identity", a_data_directory_that_is_gone_has_no_identity },
 };
 const struct unit_suite suite_identity = UNIT_SUITE("identity", tests);

@@ -135,6 +135,31 @@ static void a_standby_goes_by_the_logs_name(void)
     end();
 }
 
+/* A rewind or clone must be able to keep whatever PostgreSQL reads, and leave it to those who may read it. */
+static void copies_keep_length_and_mode(void)
+{
+    char path[PLACE_PATH_SIZE];
+    char to[PATH_SIZE];
+    struct stat file;
+    struct err err;
+
+    begin();
+    path_of(config.config_directory, "postgresql.conf", path);
+    CU_ASSERT_EQUAL(truncate(path, 1 << 20), 0);
+    CU_ASSERT_EQUAL(chmod(path, 0640), 0);
+    (void)snprintf(to, sizeof to, "%.900s/kept", config.data_directory);
+    CU_ASSERT_EQUAL(place_copy_confs(config.config_directory, to, &err), 0);
+    CU_ASSERT_EQUAL(place_copy_confs(to, config.data_directory, &err), 0);
+    path_of(config.data_directory, "postgresql.conf", path);
+    CU_ASSERT_EQUAL(stat(path, &file), 0);
+    CU_ASSERT_EQUAL(file.st_size, 1 << 20);
+    CU_ASSERT_EQUAL(file.st_mode & 0777, 0640);
+    path_of(to, "postgresql.conf", path);
+    CU_ASSERT_EQUAL(remove(path), 0);
+    CU_ASSERT_EQUAL(remove(to), 0);
+    end();
+}
+
 static void leads(const char *top, const char *name, const char *to)
 {
     char path[PATH_SIZE];
@@ -174,6 +199,7 @@ static const struct unit_test tests[] = {
     { "before 15: pg_rewind finds a configuration that is elsewhere", pg_rewind_finds_the_configuration },
     { "before 15: a postgresql.conf that is there is not touched", somebody_elses_file_stays },
     { "a standby goes by the log's name", a_standby_goes_by_the_logs_name },
+    { "copies keep length and mode", copies_keep_length_and_mode },
     { "a data directory is where its link leads", a_data_directory_is_where_it_leads },
     { "settings go by PG_VERSION", settings_go_by_the_data_directorys_version },
 };
