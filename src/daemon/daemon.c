@@ -89,16 +89,14 @@ static void sleep_until(struct daemon *daemon, int64_t wake_at_us)
 
 static void note_policy(struct daemon *daemon)
 {
-    const struct policy *agreed = &daemon->manager.cluster.policy;
-    const struct policy *own = &daemon->settings.policy;
+    const struct cluster *cluster = &daemon->manager.cluster;
     char text[sizeof daemon->policy_notice];
 
-    if (daemon->manager.cluster.cluster_id == 0 || (memcmp(agreed, &daemon->compared[0], sizeof *agreed) == 0 &&
-                                                    memcmp(own, &daemon->compared[1], sizeof *own) == 0))
+    if (cluster->cluster_id == 0 || cluster->policy_version == daemon->policy_compared)
         return;
-    daemon->compared[0] = *agreed;
-    daemon->compared[1] = *own;
-    if (!settings_policy_diff(agreed, own, text, sizeof text) || strcmp(text, daemon->policy_notice) == 0)
+    daemon->policy_compared = cluster->policy_version;
+    if (!settings_policy_diff(&cluster->policy, &daemon->settings.policy, text, sizeof text) ||
+        strcmp(text, daemon->policy_notice) == 0)
         return;
     (void)text_copy(daemon->policy_notice, sizeof daemon->policy_notice, text);
     daemon_event(daemon, EVENT_CONFIG_NOTICE,

@@ -86,7 +86,7 @@ struct daemon {
     struct pg_schema published;
     uint64_t hooked;                   /* records that event_notification_command has been run for */
     char policy_notice[2 * TEXT_SIZE]; /* the file's cluster settings that differ, as last told */
-    struct policy compared[2];         /* the agreed and the file's settings that it was last made from */
+    uint64_t policy_compared;          /* policy_version that it was last made from; the file's do not change */
 };
 
 /* Turn the crank before the loop sleeps again. Cheap; any number of times. */
