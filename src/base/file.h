@@ -9,7 +9,7 @@
 int file_read(const char *path, struct buf *ret_text, struct err *err);
 
 /* Replaces the file by length bytes, durably and atomically; mode as open(2). The old file stays when this fails, but
- * where nothing more than the sync of the directory failed: then the new one is there, and after a crash either may be. */
+ * where no more than the sync of the directory failed: then the new one is there, and after a crash either may be. */
 int file_replace(const char *path, const void *bytes, size_t length, unsigned mode, struct err *err);
 
 /* fsync of a directory, so that a file made, renamed or removed in it stays so. */
