@@ -98,6 +98,7 @@ static int make_options(struct clone *clone, struct err *err)
     }
     (void)text_copy(options->data_directory, PATH_SIZE, settings->data_directory);
     place_follow(options->data_directory);
+    (void)survivor_mark(settings->state_directory, options->mark, NULL); /* without one there was no raftmgrd here */
     (void)text_copy(options->passfile, PATH_SIZE, settings->passfile);
     (void)snprintf(options->slot, sizeof options->slot, "repmgr_slot_%d", (int)settings->node_id);
     options->fast_checkpoint = given->fast_checkpoint;

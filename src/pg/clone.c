@@ -197,6 +197,18 @@ static int spawn(const struct clone_command *command, int output, pid_t *ret_pid
     return number;
 }
 
+/* A command line program's own environment: "NAME=value", or empty. */
+static void add_to_environment(const char *pair)
+{
+    char name[64];
+    const char *equals = strchr(pair, '=');
+
+    if (!equals)
+        return;
+    (void)snprintf(name, sizeof name, "%.*s", (int)(equals - pair), pair);
+    (void)setenv(name, equals + 1, 1);
+}
+
 int clone_run(const struct clone_options *options, void (*line)(void *ctx, const char *text), void *ctx,
               struct err *err)
 {
@@ -211,8 +223,8 @@ int clone_run(const struct clone_options *options, void (*line)(void *ctx, const
         return failed;
     if (pipe2(ends, O_CLOEXEC) < 0) /* else the program holds its own reader, and hears nothing of our end */
         return err_set_errno(err, errno, "could not make a pipe");
-    if (command.password[0])
-        (void)setenv("PGPASSWORD", strchr(command.password, '=') + 1, 1); /* a command line program's own environment */
+    add_to_environment(command.password);
+    add_to_environment(options->mark);
     int number = spawn(&command, ends[1], &pid);
     (void)close(ends[1]);
     if (number) {

@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "pg/conninfo.h"
 #include "pg/pg.h"
+#include "pg/survivor.h"
 
 #define CLONE_LABEL "raftmgr base backup"
 
@@ -22,6 +23,7 @@ struct clone_options {
     char data_directory[PATH_SIZE];      /* the target */
     char slot[NAME_SIZE];                /* empty: no slot */
     bool fast_checkpoint;
+    char mark[SURVIVOR_MARK_SIZE]; /* for clone_run: that the next raftmgrd ends what is left of it; empty: none */
 };
 
 enum clone_directory {

@@ -1,4 +1,8 @@
-/* diverged.c - saves WAL that a rewind is about to throw away, for inspection. See rewind.h. */
+/*
+ * diverged.c - saves WAL that a rewind is about to throw away, for inspection. See rewind.h.
+ *
+ * What an earlier try has saved is written again: a segment that was cut off in the middle looks newer than its source.
+ */
 #include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -9,7 +13,7 @@
 
 #define SPARE_BYTES (64 * UINT64_C(1048576)) /* left free beside the saved WAL */
 #define COPIES_MAX 100000                    /* segment files */
-#define FIXED_ARGS 8
+#define FIXED_ARGS 7
 
 void diverged_release(struct rewinding *state)
 {
@@ -100,7 +104,7 @@ void diverged_save(struct pg *pg, step_fn saved_fn)
     struct rewinding *state = pg->act.scratch;
     struct err err = { 0 };
     struct statvfs room;
-    static char words[][24] = { "cp", "--reflink=auto", "--preserve=timestamps", "--update", "--no-dereference", "-t" };
+    static char words[][24] = { "cp", "--reflink=auto", "--preserve=timestamps", "--no-dereference", "-t" };
 
     int failed = make_directories(pg, state, &err);
     if (!failed)

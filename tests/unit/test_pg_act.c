@@ -4,6 +4,7 @@
  */
 #include "loop_test.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -32,9 +33,13 @@ static const char controldata[] = "#!/bin/sh\n"
 static const char rewinds[] =
     "#!/bin/sh\n"
     "case \"$*\" in\n"
-    "*--dry-run*) echo 'servers diverged at WAL location 0/9000000 on timeline 4' >&2 ;;\n"
+    "*--dry-run*) echo 'servers diverged at WAL location 0/300028 on timeline 4' >&2 ;;\n"
     "*) test -e \"$2/../state/unfinished\" && test ! -e \"$2/log\" && touch \"$2/rewound\" ;;\n"
     "esac\n";
+
+/* Of a whole file system it takes its time. */
+static const char syncs[] = "#!/bin/sh\nexit 0\n";
+static const char copies[] = "#!/bin/sh\necho \"${RAFTMGR_PROGRAM_OF-none}\" >\"$0.mark\"\n";
 
 struct heard {
     unsigned steps;
@@ -44,6 +49,7 @@ struct heard {
 
 static struct heard heard;
 static char top[512];
+static char search[PATH_SIZE]; /* PATH as it was */
 
 static void seen(void *ctx, const struct pg_seen *what)
 {
@@ -112,6 +118,29 @@ static void make_long(const char *name, off_t length)
     CU_ASSERT_EQUAL(truncate(path, length), 0);
 }
 
+static void make_old(const char *name)
+{
+    const struct timespec times[2] = { { .tv_sec = 1700000000 }, { .tv_sec = 1700000000 } };
+    char path[PATH_SIZE];
+
+    path_of(name, path);
+    CU_ASSERT_EQUAL(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+/* A file has this line and nothing else. */
+static void holds(const char *name, const char *line)
+{
+    char path[PATH_SIZE];
+    AUTO(buf) text;
+
+    buf_init(&text, 256);
+    path_of(name, path);
+    CU_ASSERT_EQUAL_FATAL(file_read(path, &text, NULL), 0);
+    buf_put_u8(&text, 0);
+    CU_ASSERT_EQUAL(strncmp((const char *)text.bytes, line, strlen(line)), 0);
+    CU_ASSERT_EQUAL(text.length, strlen(line) + 2);
+}
+
 /* A server that was shut down on timeline 5. */
 static void make_data(void)
 {
@@ -121,6 +150,7 @@ static void make_data(void)
     make_directory("data/pg_wal");
     put_bytes("data/global/pg_control", numbers, sizeof numbers, 0600);
     make_long("data/pg_wal/000000050000000000000003", SEGMENT_BYTES);
+    make_old("data/pg_wal/000000050000000000000003");
     put("data/PG_VERSION", "15\n");
     put("data/postgresql.conf", "port = 1\n");
 }
@@ -135,7 +165,10 @@ static void begin(const char *name)
     put("postgres", answers);
     put("pg_controldata", controldata);
     put("pg_rewind", rewinds);
+    put("pg_basebackup", copies);
+    put("sync", syncs);
     heard = (struct heard){ 0 };
+    (void)text_copy(search, sizeof search, getenv("PATH"));
     loop_start();
 }
 
@@ -218,7 +251,10 @@ static void programs_of_an_earlier_life_are_ended(void)
 static void rewind_with_list_of(off_t length)
 {
     struct pg_action action = { .id = 1, .kind = ACT_REWIND, .timeout_us = 60000000, .token = { 7 } };
+    char path[2 * PATH_SIZE];
 
+    (void)snprintf(path, sizeof path, "%s:%s", top, search);
+    CU_ASSERT_EQUAL(setenv("PATH", path, 1), 0);
     make_data();
     make_directory("data/log");
     put("data/log/a.log", "why it failed");
@@ -231,6 +267,7 @@ static void rewind_with_list_of(off_t length)
     CU_ASSERT_TRUE(there("data/log/a.log"));
     CU_ASSERT_FALSE(there("data.own-7"));
     CU_ASSERT_TRUE(there("data/standby.signal"));
+    CU_ASSERT_EQUAL(setenv("PATH", search, 1), 0);
     end(pg);
 }
 
@@ -249,6 +286,39 @@ static void what_fails_before_a_rewind_marks_nothing(void)
     rewind_with_list_of(20 << 20);
     CU_ASSERT_EQUAL(heard.result.code, -ERR_TOO_BIG);
     CU_ASSERT_FALSE(there("data/rewound"));
+}
+
+/* It was cut off in the middle, and so is younger than what it is a copy of. */
+static void a_tail_that_was_cut_off_is_saved_again(void)
+{
+    char path[PATH_SIZE];
+    struct stat file;
+
+    begin("act-tail");
+    make_directory("state/diverged");
+    make_directory("state/diverged/7");
+    put("state/diverged/7/000000050000000000000003", "half of it");
+    rewind_with_list_of(0);
+    CU_ASSERT_STRING_EQUAL(heard.result.text, "");
+    path_of("state/diverged/7/000000050000000000000003", path);
+    CU_ASSERT_EQUAL(stat(path, &file), 0);
+    CU_ASSERT_EQUAL(file.st_size, SEGMENT_BYTES);
+}
+
+/* Should rmctl be killed, the next raftmgrd finds it as it finds its own. */
+static void a_copy_by_hand_carries_the_mark_too(void)
+{
+    struct clone_options options = { .source_conninfo = "host=/nowhere user=u" };
+    struct err err;
+
+    begin("act-copy");
+    path_of("data", options.data_directory);
+    path_of("", options.bindir);
+    CU_ASSERT_EQUAL(survivor_mark(top, options.mark, &err), 0);
+    CU_ASSERT_EQUAL(clone_run(&options, NULL, NULL, &err), 0);
+    CU_ASSERT_EQUAL(unsetenv("RAFTMGR_PROGRAM_OF"), 0);
+    holds("pg_basebackup.mark", strchr(options.mark, '=') + 1);
+    loop_end();
 }
 
 /* pg_basebackup would refuse it, but only when the old data had been moved away. */
@@ -287,6 +357,8 @@ static const struct unit_test tests[] = {
     { "programs of an earlier life are ended, and no others", programs_of_an_earlier_life_are_ended },
     { "a long list of revoked certificates is no obstacle", a_long_list_of_certificates_is_no_obstacle },
     { "what fails before a rewind marks nothing", what_fails_before_a_rewind_marks_nothing },
+    { "a tail that was cut off is saved again", a_tail_that_was_cut_off_is_saved_again },
+    { "a copy by hand carries the mark too", a_copy_by_hand_carries_the_mark_too },
     { "tablespaces are looked at before a clone", tablespaces_are_looked_at_before_a_clone },
 };
 
