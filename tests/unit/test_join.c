@@ -5,10 +5,12 @@
 #include "daemon/run.h"
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 
 #include <jansson.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "agreed.h"
 #include "net_nodes.h"
@@ -474,6 +476,30 @@ static void one_verdict_a_round(void)
     end();
 }
 
+/* Term and vote are left, the entries that it had confirmed are not. */
+static void a_member_without_its_log_is_refused(void)
+{
+    uint8_t metadata[32] = { [0] = 1, [8] = 1, [16] = 7, [24] = 2 }; /* format 1, version 1, term 7, vote for 2 */
+    char path[PATH_SIZE + 32];
+    struct err err = { 0 };
+
+    begin();
+    CU_ASSERT_EQUAL_FATAL(uv_loop_init(&leader.loop), 0);
+    leader.settings.node_kind = NODE_WITNESS;
+    (void)text_copy(leader.settings.peer_advertise, sizeof leader.settings.peer_advertise, "127.0.0.1:1");
+    (void)unit_path(leader.settings.state_directory, sizeof leader.settings.state_directory, "emptied");
+    CU_ASSERT_EQUAL_FATAL(mkdir(leader.settings.state_directory, 0700), 0);
+    (void)snprintf(path, sizeof path, "%s/raft", leader.settings.state_directory);
+    CU_ASSERT_EQUAL_FATAL(mkdir(path, 0700), 0);
+    (void)snprintf(path, sizeof path, "%s/raft/metadata1", leader.settings.state_directory);
+    CU_ASSERT_EQUAL_FATAL(file_replace(path, metadata, sizeof metadata, 0600, &err), 0);
+    CU_ASSERT_EQUAL(daemon_become_member(&leader, &err), -(int)ERR_CORRUPT);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "admitted anew"));
+    CU_ASSERT_PTR_NULL(leader.consensus);
+    CU_ASSERT_EQUAL(uv_loop_close(&leader.loop), 0);
+    end();
+}
+
 static const struct unit_test tests[] = {
     { "admits once it is committed", admits_once_it_is_committed },
     { "of two daemons with one node id, one gets the raft id", one_raft_id_for_one_of_two },
@@ -487,5 +513,6 @@ static const struct unit_test tests[] = {
     { "the end of the daemon answers all", the_end_of_the_daemon_answers_all },
     { "a daemon asks for itself", a_daemon_asks_for_itself },
     { "one verdict a round", one_verdict_a_round },
+    { "a member whose log holds nothing any more is refused", a_member_without_its_log_is_refused },
 };
 const struct unit_suite suite_join = UNIT_SUITE("join", tests);
