@@ -54,7 +54,6 @@ struct daemon {
     struct consensus *consensus; /* NULL until founded or admitted */
     struct pg *pg;               /* NULL on a witness */
     struct guard guard;
-    bool guard_attached;
     uv_poll_t *guard_poll;     /* on the guard's pidfd */
     int64_t guard_retry_at_us; /* before that no other guard is started */
     int64_t guard_stuck_at_us; /* since when it takes no orders; 0: it does */

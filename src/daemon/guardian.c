@@ -154,7 +154,6 @@ static int attach(struct daemon *daemon, struct err *err)
                      (int64_t)policy->guard_kill_time_ms * 1000, &taken_over, err);
     if (failed)
         return err_wrap(err, "could not start the guard");
-    daemon->guard_attached = true;
     /* A new guard takes over what the dead one had been told; until it is in force nothing else holds the server. */
     const struct node_view *node = &daemon->manager.node;
     if (!taken_over && node->guard_mode == WISH_PRIMARY)
@@ -251,7 +250,5 @@ int64_t guardian_turn(struct daemon *daemon, int64_t now_us)
 void guardian_stop(struct daemon *daemon)
 {
     unwatch(daemon);
-    if (daemon->guard_attached)
-        guard_forget(&daemon->guard);
-    daemon->guard_attached = false;
+    guard_forget(&daemon->guard);
 }

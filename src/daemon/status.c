@@ -72,7 +72,7 @@ void status_look(struct daemon *daemon, int64_t now_us, struct status_facts *ret
         .manager = &daemon->manager,
         .member = daemon->consensus != NULL,
         .join_problem = daemon->join_problem,
-        .guard_attached = daemon->guard_attached,
+        .guard_attached = guard_alive(&daemon->guard),
         .now_us = now_us,
         .wall_us = clock_wall_us(),
     };
@@ -86,7 +86,7 @@ void status_look(struct daemon *daemon, int64_t now_us, struct status_facts *ret
         (void)text_copy(ret_facts->raft_text, sizeof ret_facts->raft_text, raft.problem);
     }
     ret_facts->raft_problem = ret_facts->raft_text;
-    if (daemon->guard_attached && guard_state(&daemon->guard, &guard)) {
+    if (ret_facts->guard_attached && guard_state(&daemon->guard, &guard)) {
         ret_facts->guard_pid = guard.pid;
         ret_facts->guard_armed = guard_armed(&daemon->guard);
     }

@@ -5,6 +5,7 @@
 #include "daemon/daemon.h"
 
 #include "base/log.h"
+#include "daemon/status.h"
 #include "fake_postgres.h"
 
 #include <sys/file.h>
@@ -59,12 +60,15 @@ static void a_dead_guard_is_told_at_once(void)
 {
     struct fake fake;
     struct err err = { 0 };
+    struct status_facts facts;
     uv_poll_t poll;
 
     fake_init(&fake, "guardian-dead");
     open_host(&fake);
     CU_ASSERT_EQUAL_FATAL(guardian_start(&host, &err), 0);
     CU_ASSERT_TRUE(host.manager.node.guard_alive);
+    status_look(&host, clock_boot_us(), &facts);
+    CU_ASSERT(facts.guard_attached && facts.guard_pid != 0);
     pid_t server = fake_server(&fake);
     int watched = guard_pidfd(&host.guard);
     host.manager.node.guard_mode = WISH_PRIMARY;
@@ -74,6 +78,8 @@ static void a_dead_guard_is_told_at_once(void)
     (void)text_copy(host.settings.runtime_directory, sizeof host.settings.runtime_directory, "/nowhere");
     (void)guardian_turn(&host, clock_boot_us());
     CU_ASSERT_FALSE(host.manager.node.guard_alive);
+    status_look(&host, clock_boot_us(), &facts);
+    CU_ASSERT_FALSE(facts.guard_attached);
     CU_ASSERT_EQUAL(WTERMSIG(fake_await_end(server)), SIGKILL);
     /* Its descriptor is closed; whoever gets the number next can be watched. */
     int next = pidfd_open(getpid(), 0);
