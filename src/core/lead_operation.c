@@ -299,6 +299,10 @@ static void elect_back(struct lead_turn *turn, const struct report *old, const c
         lead_fence(turn, WHY_SWITCHOVER_SILENT, "the old primary stopped and has no data");
         return;
     }
+    /* Not stopped in order, it may hold more than is seen of it: were it lost again before it promotes, the lag rule
+     * would take this for all that it had (lag.h). */
+    if (lead_async(turn->cluster) && !(old->fence.clean && old->fence.data))
+        ranking.position = (struct lsn){ 0 };
     elect(turn, &ranking, old->fence.token, old->start_no, WHY_SWITCHOVER_BACK);
     lead_because(turn, WHY_SWITCHOVER_BACK, detail);
 }

@@ -149,6 +149,33 @@ static void beyond_the_limit_a_person_decides(void)
     CU_ASSERT(elected(&bench) == C);
 }
 
+/* A switchover's old primary did not stop in order: where its WAL ends nobody knows before it has promoted again. */
+static void an_unclean_stop_tells_no_position(void)
+{
+    static struct bench bench;
+    struct cluster *cluster = &bench.cluster;
+    struct report *old = &bench.reports[0];
+
+    for (int clean = 0; clean < 2; clean++) {
+        lost_winner(&bench, 900, 1000);
+        agreed_four(cluster, 0);
+        cluster->policy.durability = DURABILITY_ASYNC;
+        ACCEPTED(cluster, agreed_switchover(cluster, B));
+        for (uint32_t i = 0; i < cluster->member_count; i++)
+            bench.reports[i].token = cluster->token;
+        old->fence = (struct fence_report){ .token = { cluster->token.no + 1 }, .stopped = true };
+        old->fence.clean = old->fence.data = clean;
+        old->fence.directory = old->directory;
+        old->fence.timeline.no = AGREED_TIMELINE;
+        old->fence.end.at = 900;
+        bench.view.operation_since_us = NOW - 1000000 * INT64_C(30);
+        CU_ASSERT(elected(&bench) == A && bench.plan.commands[0].lsn.at == (clean ? 900 : 0));
+    }
+    lost_winner(&bench, 900, 1000);
+    cluster->primary.position.at = 0;
+    CU_ASSERT(elected(&bench) == 0 && bench.plan.why == WHY_DEMANDS_UNMET);
+}
+
 static const struct unit_test tests[] = {
     { "within the limit of what it told", within_the_limit_of_what_it_told },
     { "a winner that never promoted is replaced", a_winner_that_never_promoted_is_replaced },
@@ -156,5 +183,6 @@ static const struct unit_test tests[] = {
     { "its own data counts whatever the lag", its_own_data_counts_whatever_the_lag },
     { "too few who know are nobody", too_few_who_know_are_nobody },
     { "beyond the limit a person decides", beyond_the_limit_a_person_decides },
+    { "an unclean stop tells no position", an_unclean_stop_tells_no_position },
 };
 const struct unit_suite suite_decide_lag = UNIT_SUITE("decide_lag", tests);
