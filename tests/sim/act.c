@@ -92,7 +92,7 @@ static int64_t step_configure(struct host *host)
     if (act->step == 1) {
         server_write_conf(host, &act->action.conf);
         if (act->action.kind == ACT_ADOPT)
-            server->signal = true;
+            server_place_signal(host);
         act->step = 2;
         return server_runs(server) ? work(host, MS, 3 * MS) : DONE;
     }
@@ -307,6 +307,8 @@ static void finish(struct host *host)
     world_trace(host, "act: %s ends with %d %s", act_name(host->act.action.kind), host->act.result.code,
                 host->act.result.text);
     host->act.running = false;
+    if (host->act.action.kind == ACT_START_PRIMARY)
+        server_place_signal(host); /* put back, however it ended */
     if (host->daemon_up)
         world_put(host, AT_ACTED, world_chance(host->world, 100, 2 * MS), host->act.serial, 0);
 }

@@ -15,6 +15,7 @@ enum fault {
     FAULT_ALL_POWER,
     FAULT_POSTGRES,
     FAULT_ORPHANS,
+    FAULT_AUTOSTART,
     FAULT_GUARD,
     FAULT_REPLAY,
     FAULT_HUNG,
@@ -33,10 +34,10 @@ enum fault {
 };
 
 static const char *const names[FAULT_COUNT] = {
-    "isolate",      "split",  "one-way",   "cut-wal",   "cut-peers", "bad-net", "daemon-crash",
-    "daemon-pause", "freeze", "power",     "all-power", "postgres",  "orphans", "guard",
-    "replay",       "hung",   "read-only", "slow-wal",  "slow-disk", "actions", "wall-clock",
-    "switchover",   "pause",  "policy",    "leader",    "by-hand",   "wipe",
+    "isolate",      "split",      "one-way", "cut-wal",   "cut-peers", "bad-net",   "daemon-crash",
+    "daemon-pause", "freeze",     "power",   "all-power", "postgres",  "orphans",   "autostart",
+    "guard",        "replay",     "hung",    "read-only", "slow-wal",  "slow-disk", "actions",
+    "wall-clock",   "switchover", "pause",   "policy",    "leader",    "by-hand",   "wipe",
 };
 
 /* No fault outlives healing. */
@@ -214,6 +215,20 @@ static void disturb_network(struct host *host, enum fault fault)
     }
 }
 
+/*
+ * The distribution's unit, or a person, starts the server, as whatever lies there makes it; after a boot it cannot be
+ * started before the daemon has begun to use it (the latch).
+ */
+static void autostart(struct host *host)
+{
+    struct server *server = &host->server;
+    bool whole = server->present && !server->incomplete && server->wal.branch >= 0 && server->conf_present;
+
+    if (host->up && !host_frozen(host) && whole && host->latched_boot == host->boot && !server_runs(server) &&
+        !server->orphans)
+        server_start(host, !server->signal);
+}
+
 static void disturb_processes(struct host *host, enum fault fault)
 {
     struct world *world = host->world;
@@ -241,6 +256,9 @@ static void disturb_processes(struct host *host, enum fault fault)
     case FAULT_ORPHANS:
         if (host->up && !host_frozen(host))
             server_kill(host, fault == FAULT_ORPHANS);
+        break;
+    case FAULT_AUTOSTART:
+        autostart(host);
         break;
     case FAULT_GUARD:
         kill_guard(host);
@@ -300,8 +318,17 @@ static void promote_by_hand(struct host *host)
 
 /*
  * What G3 is promised against: a majority of the voters is left, and a holder of every acknowledged commit. With
- * durability=async a winner that is lost before it promotes is more than the lag rule can know: at rest only.
+ * durability=async a winner that is lost before it promotes is more than the lag rule can know: at rest only. So it is
+ * with quorum where nobody else had answered, and nobody was asked for: who has reported under a fence is let be.
  */
+static bool may_win(const struct host *host)
+{
+    const struct cluster *reference = &host->world->check.reference;
+
+    return cluster_fenced(reference) && token_is(host->manager.node.fence.token, reference->token) &&
+           host->manager.node.fence.data && reference->policy.durability != DURABILITY_STRICT;
+}
+
 static bool may_be_wiped(struct host *host)
 {
     struct world *world = host->world;
@@ -317,7 +344,7 @@ static bool may_be_wiped(struct host *host)
         held = held || (other != host && other->data && other->server.wal.branch >= 0 &&
                         wal_holds_all_acked(world, other->server.wal, &lost));
     }
-    if (world->check.async && !check_at_rest(world, why, sizeof why))
+    if ((world->check.async && !check_at_rest(world, why, sizeof why)) || may_win(host))
         return false;
     return held && world->profile.rejoin == REJOIN_CLONE && world->check.reference.primary.node_id != host->node_id;
 }

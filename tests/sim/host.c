@@ -214,6 +214,10 @@ void host_daemon_start(struct host *host)
         guard_die(host);
         host->guard.alive = true;
     }
+    /* What has to be there whatever happened while nobody watched. */
+    if (server_runs(&host->server))
+        host->latched_boot = host->boot;
+    server_place_signal(host);
     describe(host, &config.self);
     config.now_us = clock_of(host);
     world_trace(host, "daemon starts, life %" PRIu64, host->start_no);

@@ -24,6 +24,7 @@
     PLANT(SHORT_MEMORY, "short-memory", "G4", "voters forget how far the primary had come")                            \
     PLANT(MUTE_SWITCHOVER, "mute-switchover", "G5", "nothing ends a switchover")                                       \
     PLANT(START_UNFINISHED, "start-unfinished", "G7", "an unfinished data directory passes for a whole one")           \
+    PLANT(NO_SIGNAL, "no-standby-signal", "G1", "nothing makes a standby of a primary that somebody else starts")      \
     PLANT(MUTE_FENCE, "mute-fence", "LIVE", "nobody is ever fenced")                                                   \
     PLANT(STATE_DIFFERS, "state-differs", "STATE", "one node applies an entry in its own way")                         \
     PLANT(NOT_OFF, "host-is-not-off", "G1", "an operator says of a host that runs that it is off (R17)")               \

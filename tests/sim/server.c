@@ -27,6 +27,12 @@ void server_write_conf(struct host *host, const struct pg_conf *conf)
     server->conf = *conf;
     server->conf_present = true;
     server->conf_no++;
+    host->latched_boot = host->boot;
+}
+
+void server_place_signal(struct host *host)
+{
+    host->server.signal = host->server.present && host->world->plant != PLANT_NO_SIGNAL;
 }
 
 static void take_settings(struct host *host)
@@ -153,7 +159,7 @@ void server_started(struct host *host, const struct moment *moment)
         return;
     }
     if (server->starting_primary) {
-        server->signal = true; /* put back beside the running primary */
+        server_place_signal(host); /* put back beside the running primary */
         open_for_writing(host, wal_timeline(world, server->wal));
     } else {
         server->state = SERVER_STANDBY;
@@ -186,6 +192,8 @@ void server_replayed(struct host *host, const struct moment *moment)
 static void ended(struct host *host, bool orphans)
 {
     struct server *server = &host->server;
+    bool standby = server->state == SERVER_STANDBY || (server->state == SERVER_STARTING && !server->starting_primary) ||
+                   (server->state == SERVER_STOPPING && server->stopping_from == SERVER_STANDBY);
 
     server->run++;
     server->state = SERVER_DOWN;
@@ -195,7 +203,8 @@ static void ended(struct host *host, bool orphans)
     if (!orphans)
         for (uint32_t i = 0; i < CLIENTS; i++)
             server->clients[i].waits_for = 0;
-    check_stopped(host);
+    if (!standby) /* what somebody else started, and nobody saw, has written nothing */
+        check_stopped(host);
     if (host->daemon_up)
         host_look(host); /* pidfd of the postmaster */
 }
@@ -292,7 +301,7 @@ void server_promoted(struct host *host, const struct moment *moment)
     stream_end_all(host);
     server->replayed = server->wal.end;
     server->replaying = false;
-    server->signal = true; /* removed by the promotion, put back by the adapter */
+    server_place_signal(host); /* removed by the promotion, put back by the adapter */
     if (!server->by_hand)
         check_promoted(host, timeline);
     open_for_writing(host, timeline);

@@ -128,6 +128,7 @@ void server_stop_fast(struct host *host);
 void server_kill(struct host *host, bool leave_orphans);
 void server_promote(struct host *host, bool by_hand);
 void server_load(struct host *host);
+void server_place_signal(struct host *host); /* standby.signal, beside a running primary too */
 void server_write_conf(struct host *host, const struct pg_conf *conf);
 bool server_runs(const struct server *server);
 bool server_writable(const struct host *host);

@@ -76,6 +76,7 @@ struct host {
     int64_t rate_ppm;
     bool up, daemon_up, joined;
     uint32_t boot, life;
+    uint32_t latched_boot; /* the newest boot in which the daemon let the server be started */
     int64_t frozen_until_us, paused_until_us, slow_disk_until_us;
     uint32_t round_count; /* of its lease rounds, the newest of which are kept */
     struct told_round rounds[ROUNDS_KEPT];
