@@ -188,6 +188,17 @@ static bool source_answers(struct host *host, const struct host *source)
            host->world->now_us >= source->server.hung_until_us;
 }
 
+/* pg_rewind sees two servers of one timeline, as far as the control files say. */
+static bool rewinds_in_vain(const struct host *host, const struct host *source)
+{
+    struct world *world = host->world;
+    uint32_t own = wal_timeline(world, host->server.wal), other = wal_timeline(world, source->server.wal);
+
+    if (own == other)
+        return wal_visible_fork(world, host->server.wal, source->server.wal) == UINT64_MAX;
+    return own == source->server.control_timeline && source->server.state == SERVER_PRIMARY;
+}
+
 /* Everything on disk is the source's as of now. */
 static void take_source(struct host *host, const struct host *source)
 {
@@ -220,9 +231,10 @@ static int64_t step_copy(struct host *host)
             return fail(host, ERR_CORRUPT, "nothing to rewind");
         if (rewind && world_permille(host->world, 80))
             return fail(host, ERR_REJOIN, "could not find previous WAL record");
-        if (rewind && wal_visible_fork(host->world, server->wal, source->server.wal) == UINT64_MAX &&
-            wal_timeline(host->world, server->wal) == wal_timeline(host->world, source->server.wal)) {
-            server->clean = true;
+        if (rewind && rewinds_in_vain(host, source)) {
+            server->clean = true; /* shut down in recovery */
+            server->was_primary = false;
+            server_write_conf(host, &act->action.conf);
             return DONE; /* "no rewind required" */
         }
         act->step = 1;
@@ -239,6 +251,7 @@ static int64_t step_copy(struct host *host)
     if (source->server.state != SERVER_PRIMARY && rewind)
         return fail(host, ERR_REJOIN, "the source is no primary any more");
     take_source(host, source);
+    server_write_conf(host, &act->action.conf);
     return DONE;
 }
 
@@ -267,6 +280,8 @@ static int64_t step_checkpoint(struct host *host)
     if (server->state != SERVER_PRIMARY && server->state != SERVER_STANDBY)
         return fail(host, ERR_DB_CONN, "the server does not run");
     server->checkpoint = server->replayed;
+    if (host->world->plant != PLANT_NO_CHECKPOINT)
+        server->control_timeline = wal_timeline(host->world, server->wal);
     if (server->state == SERVER_PRIMARY)
         world_put(host, AT_DEFINED, 0, server->run, 0);
     return DONE;

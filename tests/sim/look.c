@@ -78,7 +78,7 @@ static void look_at_directory(const struct host *host, struct pg_seen *seen)
 
     seen->clean = server->clean;
     seen->was_primary = server->was_primary;
-    seen->end_final = server->clean;
+    seen->end_final = server->clean && server->was_primary;
     if (!server->clean)
         known.end = server->checkpoint;
     seen->end.at = known.end;

@@ -102,6 +102,8 @@ static void open_for_writing(struct host *host, uint32_t timeline)
 {
     struct server *server = &host->server;
 
+    /* A recovery in place ends with a checkpoint; one after a promotion takes its time. */
+    server->control_timeline = server->starting_primary ? timeline : wal_timeline(host->world, server->wal);
     server->wal.branch = wal_branch(host->world, timeline, server->wal.branch, server->wal.end);
     host->world->branches[server->wal.branch].host = host->index;
     server->wal.end += CHECKPOINT_BYTES;
@@ -264,6 +266,7 @@ void server_stopping(struct host *host, const struct moment *moment)
     server->clean = true;
     server->was_primary = server->stopping_from == SERVER_PRIMARY;
     server->checkpoint = server->was_primary ? server->wal.end : server->replayed;
+    server->control_timeline = wal_timeline(host->world, server->wal);
     world_trace(host, "pg: stopped cleanly at %" PRIu64, server->wal.end);
     ended(host, false);
 }

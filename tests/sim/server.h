@@ -73,6 +73,7 @@ struct server {
     bool present, incomplete;
     struct wal wal;
     bool clean, was_primary, signal;
+    uint32_t control_timeline; /* of the newest checkpoint, which pg_rewind takes for that of the server */
     uint64_t checkpoint;
     bool conf_present;
     struct pg_conf conf;
