@@ -226,6 +226,12 @@ static int check_settings(struct clone *clone, struct err *err)
                        facts->wal_level);
     if (!facts->max_replication_slots)
         return err_set(err, ERR_CONFIG, "parameter \"max_replication_slots\" of the source node is 0: raise it");
+    if (!facts->has_slot && !facts->free_replication_slots) {
+        (void)snprintf(clone->cli->hint, sizeof clone->cli->hint,
+                       "drop slots of the source node that nobody uses, or increase \"max_replication_slots\" (%u)",
+                       (unsigned)facts->max_replication_slots);
+        return err_set(err, ERR_CONFIG, "no free replication slot on the source node");
+    }
     if (dry_run) {
         say(SAY_INFO, "parameter \"max_replication_slots\" set to %u", (unsigned)facts->max_replication_slots);
         say(SAY_INFO, "parameter \"max_wal_senders\" set to %u", (unsigned)facts->max_wal_senders);

@@ -38,23 +38,19 @@ struct clone_facts {
     char database[NAME_SIZE]; /* that we are connected to */
     char user[NAME_SIZE];
     uint32_t version_number; /* server_version_num */
-    uint64_t system_identifier;
     bool in_recovery;
     uint64_t size_bytes; /* sum of pg_database_size */
     char wal_level[16];
-    bool hot_standby;
     bool data_checksums;
     bool wal_log_hints;
-    bool superuser;
     uint32_t max_wal_senders;
     uint32_t free_wal_senders;
     uint32_t max_replication_slots;
     uint32_t free_replication_slots;
+    bool has_slot;      /* options->slot is there already */
     bool has_nodes;     /* a repmgr.nodes table or view is there; the rest is empty without */
     int32_t primary_id; /* its active primary, 0 = none */
     char primary_name[NAME_SIZE];
-    char primary_conninfo[CONNINFO_SIZE];
-    char primary_repluser[NAME_SIZE];
 };
 
 /* What is at the target. ERR_SYSTEM. */

@@ -88,38 +88,36 @@ static bool truth_of(const PGresult *rows, int column)
     return PQgetvalue(rows, 0, column)[0] == 't';
 }
 
-static int ask_server(PGconn *connection, struct clone_facts *facts, struct err *err)
+static int ask_server(PGconn *connection, const struct clone_options *options, struct clone_facts *facts,
+                      struct err *err)
 {
-    AUTO_ROWS rows =
-        ask(connection,
-            "SELECT pg_is_in_recovery(), (SELECT sum(pg_database_size(oid)) FROM pg_database WHERE datallowconn)"
-            ", (SELECT system_identifier FROM pg_control_system()), current_setting('wal_level')"
-            ", current_setting('hot_standby'), current_setting('data_checksums'), current_setting('wal_log_hints')"
-            ", current_setting('is_superuser'), current_setting('max_wal_senders')"
-            ", (SELECT count(*) FROM pg_stat_replication), current_setting('max_replication_slots')"
-            ", (SELECT count(*) FROM pg_replication_slots), current_database(), current_user"
-            ", to_regclass('repmgr.nodes') IS NOT NULL",
-            err);
+    static const char sql[] =
+        "SELECT pg_is_in_recovery(), (SELECT sum(pg_database_size(oid)) FROM pg_database WHERE datallowconn)"
+        ", current_setting('wal_level'), current_setting('data_checksums'), current_setting('wal_log_hints')"
+        ", current_setting('max_wal_senders'), (SELECT count(*) FROM pg_stat_replication)"
+        ", current_setting('max_replication_slots'), (SELECT count(*) FROM pg_replication_slots)"
+        ", current_database(), current_user, to_regclass('repmgr.nodes') IS NOT NULL"
+        ", EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1::name)";
+    const char *values[] = { options->slot };
+    AUTO_ROWS rows = PQexecParams(connection, sql, 1, NULL, values, NULL, NULL, 0);
 
-    if (!rows)
-        return -(int)err->code;
+    if (PQresultStatus(rows) != PGRES_TUPLES_OK)
+        return failure(err, ERR_DB_QUERY, "the source refused a query", PQerrorMessage(connection));
     facts->in_recovery = truth_of(rows, 0);
     facts->size_bytes = strtoull(PQgetvalue(rows, 0, 1), NULL, 10);
-    facts->system_identifier = strtoull(PQgetvalue(rows, 0, 2), NULL, 10);
-    (void)text_copy(facts->wal_level, sizeof facts->wal_level, PQgetvalue(rows, 0, 3));
-    facts->hot_standby = strcmp(PQgetvalue(rows, 0, 4), "on") == 0;
-    facts->data_checksums = strcmp(PQgetvalue(rows, 0, 5), "on") == 0;
-    facts->wal_log_hints = strcmp(PQgetvalue(rows, 0, 6), "on") == 0;
-    facts->superuser = strcmp(PQgetvalue(rows, 0, 7), "on") == 0;
-    facts->max_wal_senders = number_of(rows, 8);
-    uint32_t senders = number_of(rows, 9);
+    (void)text_copy(facts->wal_level, sizeof facts->wal_level, PQgetvalue(rows, 0, 2));
+    facts->data_checksums = strcmp(PQgetvalue(rows, 0, 3), "on") == 0;
+    facts->wal_log_hints = strcmp(PQgetvalue(rows, 0, 4), "on") == 0;
+    facts->max_wal_senders = number_of(rows, 5);
+    uint32_t senders = number_of(rows, 6);
     facts->free_wal_senders = senders < facts->max_wal_senders ? facts->max_wal_senders - senders : 0;
-    facts->max_replication_slots = number_of(rows, 10);
-    uint32_t slots = number_of(rows, 11);
+    facts->max_replication_slots = number_of(rows, 7);
+    uint32_t slots = number_of(rows, 8);
     facts->free_replication_slots = slots < facts->max_replication_slots ? facts->max_replication_slots - slots : 0;
-    (void)text_copy(facts->database, sizeof facts->database, PQgetvalue(rows, 0, 12));
-    (void)text_copy(facts->user, sizeof facts->user, PQgetvalue(rows, 0, 13));
-    facts->has_nodes = truth_of(rows, 14);
+    (void)text_copy(facts->database, sizeof facts->database, PQgetvalue(rows, 0, 9));
+    (void)text_copy(facts->user, sizeof facts->user, PQgetvalue(rows, 0, 10));
+    facts->has_nodes = truth_of(rows, 11);
+    facts->has_slot = truth_of(rows, 12);
     facts->version_number = (uint32_t)PQserverVersion(connection);
     return 0;
 }
@@ -127,9 +125,7 @@ static int ask_server(PGconn *connection, struct clone_facts *facts, struct err 
 static int ask_nodes(PGconn *connection, struct clone_facts *facts, struct err *err)
 {
     AUTO_ROWS rows =
-        ask(connection,
-            "SELECT node_id, node_name, conninfo, repluser FROM repmgr.nodes WHERE type = 'primary' AND active LIMIT 1",
-            err);
+        ask(connection, "SELECT node_id, node_name FROM repmgr.nodes WHERE type = 'primary' AND active LIMIT 1", err);
 
     if (!rows)
         return -(int)err->code;
@@ -137,8 +133,6 @@ static int ask_nodes(PGconn *connection, struct clone_facts *facts, struct err *
         return 0;
     facts->primary_id = (int32_t)number_of(rows, 0);
     (void)text_copy(facts->primary_name, sizeof facts->primary_name, PQgetvalue(rows, 0, 1));
-    (void)text_copy(facts->primary_conninfo, sizeof facts->primary_conninfo, PQgetvalue(rows, 0, 2));
-    (void)text_copy(facts->primary_repluser, sizeof facts->primary_repluser, PQgetvalue(rows, 0, 3));
     return 0;
 }
 
@@ -149,7 +143,7 @@ int clone_look(const struct clone_options *options, struct clone_facts *ret, str
 
     if (!connection)
         return -ERR_DB_CONN;
-    int failed = ask_server(connection, &facts, err);
+    int failed = ask_server(connection, options, &facts, err);
     if (!failed && facts.has_nodes)
         failed = ask_nodes(connection, &facts, err);
     if (!failed)

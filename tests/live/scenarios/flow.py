@@ -43,6 +43,8 @@ NOTICE: starting backup \(using pg_basebackup\)\.\.\.
 INFO: executing:
   .*/pg_basebackup -l "repmgr base backup"  -D {data} -h {host} -p {port} -U repmgr .*
 NOTICE: standby clone \(using pg_basebackup\) complete"""
+NO_SLOT = r"""ERROR: no free replication slot on the source node
+HINT: drop slots of the source node that nobody uses, or increase "max_replication_slots" \(\d+\)"""
 STANDBY_REGISTER = r"""INFO: connecting to local node "n2" \(ID: 2\)
 INFO: connecting to primary database
 WARNING: --upstream-node-id not supplied, assuming upstream node is primary \(node ID: 1\)
@@ -64,6 +66,12 @@ def expect(what, text, patterns, **values):
     return True
 
 
+def fill_slots(node):
+    """Makes slots until there is room for no more."""
+    node.sql("SELECT pg_create_physical_replication_slot('full_' || i) FROM generate_series(1,"
+             " current_setting('max_replication_slots')::int - (SELECT count(*) FROM pg_replication_slots)::int) AS i")
+
+
 @scenario(quick=True, durability=())
 def register_and_clone(stage, note):
     """primary register, cluster show, standby clone, standby register: what people know from repmgr, line by line"""
@@ -78,6 +86,12 @@ def register_and_clone(stage, note):
     cluster.wait_control(first)
     expect("primary register", first.rmctl("primary", "register").stderr, PRIMARY_REGISTER)
     expect("cluster show", first.rmctl("cluster", "show").stdout, SHOW_HEAD + "\n" + SHOW_PRIMARY)
+    fill_slots(first)
+    refused = cluster.clone(second, first, "--dry-run", check=False)
+    if refused.returncode != 1:
+        raise Failure("a dry run of standby clone passed over the want of a replication slot")
+    expect("standby clone without a free slot", refused.stderr, NO_SLOT)
+    first.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name ~ '^full_'")
     expect("standby clone --dry-run", cluster.clone(second, first, "--dry-run").stderr, DRY_RUN, **values)
     if os.path.exists(second.data):
         raise Failure("a dry run of standby clone made the data directory")
