@@ -74,11 +74,8 @@ UNIT_DIR := $(BUILD)/test/unit$(if $(T),-$(T))
 UNIT_BIN := $(BUILD)/bin/unit$(if $(T),-$(T))
 
 # The simulator runs the real core and the files of the daemon that reach the world through its ports alone.
-SIM_DAEMON ?=
 SIM_BIN := $(BUILD)/bin/raftmgr-sim
-SIM_GOAL := $(if $(wildcard tests/sim/*.c),sim-bin)
-SIM_OBJECTS = $(call tests,sim) $(sort $(filter $(BUILD)/obj/daemon/manager%.o,$(DAEMON)) \
-	$(patsubst %.c,$(BUILD)/obj/daemon/%.o,$(SIM_DAEMON))) $(CORE) $(BASE)
+SIM_OBJECTS = $(call tests,sim) $(filter $(BUILD)/obj/daemon/manager%.o,$(DAEMON)) $(CORE) $(BASE)
 
 # Each C file of the live tests, the demonstration and the measurements is a program of its own.
 HELPER_FILES := $(wildcard tests/live/*.c tests/demo/*.c tests/bench/*.c)
@@ -92,7 +89,8 @@ C_FILES := $(sort $(wildcard src/*/*.c tests/*/*.c))
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all deps need-deps test test-all check demo bench install uninstall dist clean help helpers FORCE
-.PHONY: layers purity hdr-check man-check format format-check tidy limits unit unit-bin sim sim-bin sim-many sim-self-test live pg13 pg17 asan sim-asan clang cover
+.PHONY: layers purity hdr-check man-check format format-check tidy limits unit unit-bin sim sim-bin sim-many \
+	sim-self-test live pg13 pg17 asan sim-asan clang cover
 
 all: $(BINS) ## build raftmgrd, rmctl and raftmgr-guard into build/bin
 
@@ -163,7 +161,7 @@ format-check: ## every C file is as .clang-format wants it
 	@tools/format.sh --dry-run -Werror $(C_FILES) $(HEADERS)
 
 man-check: ## mandoc finds nothing wrong with the manual pages
-	@$(if $(MAN_PAGES),mandoc -T lint -W warning $(MAN_PAGES))
+	@mandoc -T lint -W warning $(MAN_PAGES)
 	@echo "man-check: $(words $(MAN_PAGES)) pages"
 
 limits: ## files stay readable: lengths of files and lines
@@ -221,12 +219,7 @@ sim-many: sim-bin ## search many seeds for a broken guarantee (N=1000)
 sim-self-test: sim-bin ## each planted bug is found by the simulator's checkers
 	$(SIM_BIN) --self-test
 
-ifeq ($(SIM_GOAL),)
-sim-bin:
-	@echo "sim: there is no simulator in tests/sim" >&2; false
-else
 sim-bin: $(SIM_BIN)
-endif
 
 $(SIM_BIN): $(SIM_OBJECTS)
 	@mkdir -p $(@D)
@@ -263,9 +256,9 @@ bench: deps ## measure failover, switchover and what the lease costs
 
 PARALLEL = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
 # layers first: it is the quickest to fail.
-LINT_STEPS = "layers=$(MAKE) layers" "build=$(MAKE) $(PARALLEL) all helpers unit-bin $(SIM_GOAL)" "purity=$(MAKE) purity" \
+LINT_STEPS = "layers=$(MAKE) layers" "build=$(MAKE) $(PARALLEL) all helpers unit-bin sim-bin" "purity=$(MAKE) purity" \
 	"hdr-check=$(MAKE) $(PARALLEL) hdr-check" "format-check=$(MAKE) format-check" \
-	"man-check=$(MAKE) man-check"
+	"limits=$(MAKE) limits" "man-check=$(MAKE) man-check"
 
 test: deps ## what a change must pass: lint, unit tests, 1000 seeds, planted bugs, the short live tests
 	+@tools/tally.sh $(BUILD)/log $(LINT_STEPS) "unit=$(MAKE) unit" "sim=$(MAKE) sim-many N=1000" \
@@ -280,9 +273,9 @@ check: ## before a commit: lint, tidy, a build with clang, unit tests, 200 seeds
 		"clang=$(MAKE) $(PARALLEL) clang" "tidy=$(MAKE) $(PARALLEL) tidy"
 
 asan: ## unit tests and some seeds with the address and undefined behaviour sanitizers
-	+$(MAKE) $(PARALLEL) BUILD=$(BUILD)/asan SANITIZE=address,undefined OPT="-O1 -g" unit-bin $(SIM_GOAL)
+	+$(MAKE) $(PARALLEL) BUILD=$(BUILD)/asan SANITIZE=address,undefined OPT="-O1 -g" unit-bin sim-bin
 	LSAN_OPTIONS=suppressions=tests/lint/lsan.supp:print_suppressions=0 $(BUILD)/asan/bin/$(notdir $(UNIT_BIN))
-	+$(if $(SIM_GOAL),$(MAKE) sim-asan N=50)
+	+$(MAKE) sim-asan N=50
 
 sim-asan: ## search many seeds with the sanitizers (N=200)
 	+$(MAKE) $(PARALLEL) BUILD=$(BUILD)/asan SANITIZE=address,undefined OPT="-O1 -g" sim-bin
@@ -292,10 +285,10 @@ clang: ## a strict build with clang, of its own
 	+$(MAKE) $(PARALLEL) BUILD=$(BUILD)/clang CC=$(CLANG) all unit-bin
 
 cover: ## how much of each file unit tests and some seeds reach
-	+$(MAKE) $(PARALLEL) BUILD=$(BUILD)/cover OPT="-O0 -g" HARDEN= CFLAGS=--coverage LDFLAGS=--coverage unit-bin $(SIM_GOAL)
+	+$(MAKE) $(PARALLEL) BUILD=$(BUILD)/cover OPT="-O0 -g" HARDEN= CFLAGS=--coverage LDFLAGS=--coverage unit-bin sim-bin
 	find $(BUILD)/cover -name '*.gcda' -delete
 	$(BUILD)/cover/bin/$(notdir $(UNIT_BIN))
-	$(if $(SIM_GOAL),$(BUILD)/cover/bin/raftmgr-sim --many 20 --seconds $(SECONDS_EACH))
+	$(BUILD)/cover/bin/raftmgr-sim --many 20 --seconds $(SECONDS_EACH)
 	@tools/cover.sh $(BUILD)/cover
 
 # --- installing and packing ------------------------------------------------------------------------------------------
@@ -310,7 +303,7 @@ install: all ## install programs, manual pages and examples below $(DESTDIR)$(PR
 	install -d $(BINDIR) $(EXAMPLEDIR)
 	install -m 755 $(BINS) $(BINDIR)
 	$(foreach page,$(MAN_PAGES),install -D -m 644 $(page) $(call man_section,$(page))/$(notdir $(page)) &&) :
-	$(if $(EXAMPLES),install -m 644 $(EXAMPLES) $(EXAMPLEDIR))
+	install -m 644 $(EXAMPLES) $(EXAMPLEDIR)
 
 uninstall: ## remove what install has put there
 	rm -f $(addprefix $(BINDIR)/,$(notdir $(BINS)))
@@ -325,5 +318,5 @@ dist: ## pack the committed tree as build/raftmgr-VERSION.tar.gz
 clean: ## remove what was built, but for the fetched libraft
 	rm -rf $(addprefix $(BUILD)/,obj bin gen test lint log asan clang cover) $(wildcard $(BUILD)/raftmgr-*.tar.gz)
 
--include tools/docs.mk
+include tools/docs.mk
 -include $(wildcard $(BUILD)/obj/*/*.d $(BUILD)/test/*/*.d $(BUILD)/lint/*/*/*.d)
