@@ -23,6 +23,21 @@ static struct manager_heard *slot_of(struct manager *manager, uint64_t raft_id)
     return free_slot;
 }
 
+static bool streams(const struct report *report)
+{
+    return report->following && report->receiver_streaming;
+}
+
+/* What this server's WAL sender shows next is waited for, by a switchover and by commits: no second goes by until the
+ * next look is due. */
+static void note_begun(struct manager *manager, const struct manager_heard *before, const struct report *report)
+{
+    bool known = before->at_us != 0 && before->raft_id == report->raft_id && streams(&before->report);
+
+    if (manager->node.pg.state == PG_PRIMARY && streams(report) && !known)
+        manager->ports.look(manager->ports.ctx);
+}
+
 static void take_report(struct manager *manager, uint64_t from_raft_id, const struct report *report, int64_t now_us)
 {
     struct manager_heard *heard = slot_of(manager, from_raft_id);
@@ -31,6 +46,7 @@ static void take_report(struct manager *manager, uint64_t from_raft_id, const st
         return;
     if (heard->at_us != 0 && heard->raft_id == from_raft_id && report->start_no < heard->report.start_no)
         return;
+    note_begun(manager, heard, report);
     heard->raft_id = from_raft_id;
     heard->report = *report;
     heard->at_us = now_us;

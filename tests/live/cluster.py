@@ -467,8 +467,10 @@ class Cluster:
             raise Failure(f"{member['node_name']} is unreachable: {member.get('state')}")
         if member["kind"] == "data" and member.get("timeline") != timeline:
             raise Failure(f"{member['node_name']} is said to be on timeline {member.get('timeline')}, not {timeline}")
-        if member["kind"] == "data" and member["node_id"] != primary.number and not member.get("streaming"):
-            raise Failure(f"{member['node_name']} is said not to stream: {member.get('state')}")
+        if member["kind"] != "data" or member["node_id"] == primary.number:
+            return
+        if not member.get("streaming") or member.get("attached") != "streaming":
+            raise Failure(f"{member['node_name']} is said not to stream: {member.get('state')}, {member.get('attached')}")
 
     def check_synchronous(self, status, rows, wanted):
         """With quorum or strict durability a standby must have become synchronous again; with async, none is."""

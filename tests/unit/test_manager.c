@@ -254,7 +254,42 @@ static void a_checkpoint_that_failed_is_none(void)
     CU_ASSERT(manager->report.checkpointed);
 }
 
+static void count(void *ctx)
+{
+    uint32_t *looks = ctx;
+
+    (*looks)++;
+}
+
+/* The primary's own look is up to a second old, and a switchover asks for what it shows. */
+static void a_standby_that_begins_to_stream_is_looked_at(void)
+{
+    static struct world world;
+    struct message message = { .kind = MESSAGE_REPORT };
+    struct manager *manager = &world.manager;
+    uint32_t looks = 0;
+
+    world_make(&world);
+    manager->ports = (struct ports){ .ctx = &looks, .look = count };
+    manager->node.pg.state = PG_PRIMARY;
+    for (int round = 1; round <= 2; round++) {
+        message.report = world_report(&manager->cluster, B);
+        message.report.receiver_streaming = false;
+        manager_message(manager, message.report.raft_id, &message, WORLD_NOW_US);
+        CU_ASSERT_EQUAL(looks, (uint32_t)round - 1);
+        message.report.receiver_streaming = true;
+        for (int time = 0; time < 3; time++)
+            manager_message(manager, message.report.raft_id, &message, WORLD_NOW_US);
+        CU_ASSERT_EQUAL(looks, (uint32_t)round);
+    }
+    manager->node.pg.state = PG_STANDBY;
+    manager->heard[1].report.receiver_streaming = false;
+    manager_message(manager, message.report.raft_id, &message, WORLD_NOW_US);
+    CU_ASSERT_EQUAL(looks, 2);
+}
+
 static const struct unit_test tests[] = {
+    { "a primary looks at once when a standby begins to stream", a_standby_that_begins_to_stream_is_looked_at },
     { "what is refused is not repeated at the speed of the log", refused_proposals_are_not_hurried },
     { "failed elections are counted", failures_are_counted },
     { "a primary's trouble lasts until it serves", trouble_lasts_until_it_serves },
