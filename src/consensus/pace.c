@@ -1,15 +1,18 @@
 /*
- * pace.c - when libraft looks at the clock, and which answers need not be sent: a member at rest sleeps.
+ * pace.c - when libraft looks at the clock, and which heartbeats need not be sent: a member at rest sleeps.
  *
  * libraft's own timer ticks each heartbeat on every member. A follower has nothing to do then: the leader's heartbeats
  * put off its election. Here it is woken at the very moment at which its election timeout ends, which also spares it to
  * be late by up to a heartbeat, and to be late together with another.
+ *
+ * A heartbeat does two things: it carries the newest commit index, and it says that the leader lives. The former is
+ * never held up. The latter need be said a few times in an election timeout only, however often libraft says it.
  */
 #include "consensus/private.h"
 
 #include <limits.h>
 
-#define ANSWERS_PER_ELECTION_TIMEOUT 4
+#define REPEATS_PER_ELECTION_TIMEOUT 5 /* of a heartbeat: a few may be lost */
 
 #define OF_IO(pointer) ((struct consensus *)(void *)((char *)(pointer)-offsetof(struct consensus, io)))
 
@@ -53,22 +56,42 @@ void pace_arm(struct consensus *consensus)
     (void)uv_timer_start(&consensus->timer, tick, due > now ? due - now : 0, 0);
 }
 
+/* What this member was sent last; for one that was sent nothing, the place of the one that waits longest. */
+static struct appended *appended_to(struct consensus *consensus, raft_id id)
+{
+    struct appended *oldest = &consensus->appended[0];
+
+    for (size_t i = 0; i < CONSENSUS_MEMBERS_MAX; i++) {
+        struct appended *appended = &consensus->appended[i];
+        if (appended->to == id)
+            return appended;
+        if (appended->at < oldest->at)
+            oldest = appended;
+    }
+    return oldest;
+}
+
+/* libraft sends them at its ticks, about a heartbeat apart: each goes out at the tick that is nearest to its time. */
 bool pace_says_nothing_new(struct consensus *consensus, const struct raft_message *message)
 {
-    const struct raft_append_entries_result *answer = &message->append_entries_result;
-    const struct raft_append_entries_result *told = &consensus->answer;
+    const struct raft_append_entries *append = &message->append_entries;
     uint64_t now = uv_now(consensus->loop);
+    uint64_t nearest_until = now + consensus->raft.heartbeat_timeout / 2;
 
-    if (message->type != RAFT_APPEND_ENTRIES_RESULT)
+    if (message->type != RAFT_APPEND_ENTRIES)
         return false;
-    if (!answer->rejected && answer->term == told->term && answer->last_log_index == told->last_log_index &&
-        answer->version == told->version && answer->features == told->features && answer->capacity == told->capacity &&
-        message->server_id == consensus->answered_to &&
-        now - consensus->answered_at < consensus->raft.election_timeout / ANSWERS_PER_ELECTION_TIMEOUT)
+    struct appended *appended = appended_to(consensus, message->server_id);
+    if (append->n_entries == 0 && appended->to == message->server_id && append->term == appended->term &&
+        append->prev_log_index == appended->prev_log_index && append->prev_log_term == appended->prev_log_term &&
+        append->leader_commit == appended->leader_commit &&
+        nearest_until - appended->at < consensus->raft.election_timeout / REPEATS_PER_ELECTION_TIMEOUT)
         return true;
-    consensus->answer = *answer;
-    consensus->answered_to = message->server_id;
-    consensus->answered_at = now;
+    *appended = (struct appended){ .to = message->server_id,
+                                   .term = append->term,
+                                   .prev_log_index = append->prev_log_index,
+                                   .prev_log_term = append->prev_log_term,
+                                   .leader_commit = append->leader_commit,
+                                   .at = now };
     return false;
 }
 

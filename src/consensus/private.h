@@ -41,6 +41,15 @@ struct dial { /* one raft stream asked for */
     struct raft_uv_connect *request;
 };
 
+struct appended { /* the AppendEntries that a member was sent last */
+    raft_id to;   /* 0: none yet */
+    raft_term term;
+    raft_index prev_log_index;
+    raft_term prev_log_term;
+    raft_index leader_commit;
+    uint64_t at; /* uv_now() */
+};
+
 struct consensus {
     uv_loop_t *loop;
     struct consensus_callbacks callbacks;
@@ -72,10 +81,8 @@ struct consensus {
     uv_timer_t timer;     /* this and what follows: pace.c, uv_now() */
     raft_io_tick_cb tick; /* NULL: not started */
     uint64_t ticked_at;
-    uint64_t tick_due_at;                     /* what timer is set to; 0: not set */
-    struct raft_append_entries_result answer; /* the last one sent, */
-    raft_id answered_to;                      /* to whom */
-    uint64_t answered_at;                     /* and when */
+    uint64_t tick_due_at; /* what timer is set to; 0: not set */
+    struct appended appended[CONSENSUS_MEMBERS_MAX];
     unsigned handles;
     bool changed;
     struct proposal *finished, **finished_end;
@@ -119,10 +126,11 @@ void pace_io(struct consensus *consensus);
 /* Sets the timer by libraft's state. Before each poll. */
 void pace_arm(struct consensus *consensus);
 /*
- * Whether this message is an answer to a heartbeat that its leader need not get: like the last one in every field, and
- * that one was sent within a quarter of the election timeout. A leader asks once in an election timeout whether it
- * still hears a majority (dissertation 6.2), and what was lost is answered anew with a later heartbeat. An answer that
- * is to be sent is remembered.
+ * Whether this message is a heartbeat that need not be sent: like the last AppendEntries to the same member, which is
+ * less than about a fifth of the election timeout old. A heartbeat is there to put off elections, and its answer tells
+ * the leader, which asks once in an election timeout, that it still hears a majority (dissertation 3.4, 6.2). A new
+ * commit index and new entries go out at once; what was lost is said with the next one. What is to be sent is
+ * remembered.
  */
 bool pace_says_nothing_new(struct consensus *consensus, const struct raft_message *message);
 

@@ -68,7 +68,7 @@ static void defaults(void)
     CU_ASSERT_EQUAL(settings.policy.lease_ttl_ms, 4000);
     CU_ASSERT_EQUAL(settings.policy.guard_kill_time_ms, 250);
     CU_ASSERT_EQUAL(settings.policy.raft_election_timeout_ms, 500);
-    CU_ASSERT_EQUAL(settings.policy.raft_heartbeat_ms, 100);
+    CU_ASSERT_EQUAL(settings.policy.raft_heartbeat_ms, 50);
     CU_ASSERT_EQUAL(settings.policy.primary_start_timeout_ms, 0);
     CU_ASSERT_EQUAL(settings.policy.durability, DURABILITY_QUORUM);
     CU_ASSERT_EQUAL(settings.policy.synchronous_count, 1);
