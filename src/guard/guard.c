@@ -347,19 +347,6 @@ bool guard_armed(const struct guard *guard)
     return state.seen >= guard->kicked && !state.stopping && !late;
 }
 
-int guard_release(struct guard *guard, struct err *err)
-{
-    int failed = 0;
-
-    if (guard_alive(guard)) {
-        failed = guard_set(guard, GUARD_QUIT, 0, guard->last.token, err);
-        if (!failed && !process_wait(guard->pidfd, GUARD_RELEASE_MS))
-            failed = err_set(err, ERR_TIMEOUT, "the guard did not end in time");
-    }
-    detach(guard);
-    return failed;
-}
-
 void guard_forget(struct guard *guard)
 {
     detach(guard);

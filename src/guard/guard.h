@@ -12,8 +12,7 @@
 
 #include "guard/page.h"
 
-#define GUARD_START_MS 2000   /* how long a guard may take to start or to be taken over */
-#define GUARD_RELEASE_MS 2000 /* and to end when told */
+#define GUARD_START_MS 2000 /* how long a guard may take to start or to be taken over */
 
 /* One for a data directory; zeroed storage is a detached guard. */
 struct guard {
@@ -59,8 +58,8 @@ bool guard_read(const struct guard *guard, struct guard_order *ret_order);
 /* What the guard says of itself, for status and events. False when detached. */
 bool guard_state(const struct guard *guard, struct guard_state *ret_state);
 
-/* Readable (POLLIN) once the guard is dead; -1 when detached. Owned by *guard: stop polling before the next attach,
- * release or forget. */
+/* Readable (POLLIN) once the guard is dead; -1 when detached. Owned by *guard: stop polling before the next attach
+ * or forget. */
 int guard_pidfd(const struct guard *guard);
 
 /* True while the guard's process exists. */
@@ -70,9 +69,6 @@ bool guard_alive(const struct guard *guard);
  * not late for its own alarm: it will stop PostgreSQL at the deadline, and not before. After a change of mode, or a new
  * deadline when the old one has passed, this takes some milliseconds to become true: start no primary before. */
 bool guard_armed(const struct guard *guard);
-
-/* Tells it to end, waits for that (up to GUARD_RELEASE_MS) and detaches, also when this fails (ERR_TIMEOUT). */
-int guard_release(struct guard *guard, struct err *err);
 
 /* Detaches; the guard goes on by its page. */
 void guard_forget(struct guard *guard);

@@ -291,9 +291,3 @@ const char *guard_mode_name(enum guard_mode mode)
     static const char *const names[] = { "standby", "primary", "paused", "quit" };
     return (size_t)mode < ARRAY_LEN(names) ? names[mode] : "unknown";
 }
-
-const char *guard_act_name(enum guard_act act)
-{
-    static const char *const names[] = { "none", "quit", "kill", "stopped", "release" };
-    return (size_t)act < ARRAY_LEN(names) ? names[act] : "unknown";
-}

@@ -105,8 +105,7 @@ int64_t page_linger(const struct guard_page *page);
 void page_write_state(struct guard_page *page, const struct guard_state *state);
 void page_read_state(const struct guard_page *page, struct guard_state *ret_state);
 
-/* Name of a mode and of an act, for status and logs ("primary", "kill"). */
+/* Name of a mode, for logs ("primary"). */
 const char *guard_mode_name(enum guard_mode mode);
-const char *guard_act_name(enum guard_act act);
 
 #endif

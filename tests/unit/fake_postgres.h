@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "guard/guard.h"
 #include "guard/process.h"
 #include "unit.h"
 
@@ -123,6 +124,16 @@ static inline void fake_end(pid_t pid)
 {
     (void)kill(pid, SIGKILL);
     (void)waitpid(pid, NULL, 0);
+}
+
+/* Tells a guard to end, waits for that, and leaves it. False: it did not end. One that is dead or was left is ended. */
+static inline bool fake_end_guard(struct guard *guard)
+{
+    bool ended = !guard_alive(guard) || (guard_set(guard, GUARD_QUIT, 0, guard->last.token, NULL) == 0 &&
+                                         process_wait(guard->pidfd, FAKE_PATIENCE_MS));
+
+    guard_forget(guard);
+    return ended;
 }
 
 /* Waits until the expression is true, FAKE_PATIENCE_MS at most, and asserts that it became so. */

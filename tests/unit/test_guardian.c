@@ -34,7 +34,7 @@ static void open_host(const struct fake *fake)
 
 static void close_host(void)
 {
-    (void)guard_release(&host.guard, NULL);
+    (void)fake_end_guard(&host.guard);
     guardian_stop(&host);
     (void)uv_run(&host.loop, UV_RUN_DEFAULT);
     CU_ASSERT_EQUAL(uv_loop_close(&host.loop), 0);
