@@ -106,8 +106,9 @@ static ssize_t read_word(int fd, char *word, size_t size, int64_t timeout_ms)
 
     while (length < size) {
         int64_t left_us = end_us - clock_boot_us();
-        int ready = left_us > 0 ? poll(&wait, 1, (int)(left_us / 1000 + 1)) : 0;
-        if (ready == 0)
+        /* Asked at least once: where this host stood still, the word may have been there before the deadline. */
+        int ready = poll(&wait, 1, left_us > 0 ? (int)(left_us / 1000 + 1) : 0);
+        if (ready == 0 || (ready < 0 && left_us <= 0))
             return -1;
         if (ready < 0)
             continue; /* EINTR: the deadline bounds the loop */

@@ -414,6 +414,53 @@ static void does_not_sleep_on_its_end(void)
     release(&guard);
 }
 
+static void write_script(const char *path, const char *in)
+{
+    char text[4 * FAKE_PATH_SIZE];
+
+    (void)snprintf(text, sizeof text,
+                   "#!/bin/sh\ncd '%s'\n: >started\nwhile [ ! -e go ]; do sleep 0.01; done\nprintf ready >&4\n"
+                   "exec 4>&-\n: >said\n",
+                   in);
+    CU_ASSERT_EQUAL_FATAL(file_replace(path, text, strlen(text), 0700, NULL), 0);
+}
+
+static bool is_there(const char *directory, const char *name)
+{
+    char path[FAKE_PATH_SIZE + 16];
+
+    (void)snprintf(path, sizeof path, "%s/%s", directory, name);
+    return file_exists(path);
+}
+
+/* The daemon alone stands still, from before its guard is ready until its patience is over. */
+static void is_ready_though_its_daemon_stood_still(void)
+{
+    const int64_t patience_ms = 300;
+    struct fake fake;
+    char script[FAKE_PATH_SIZE + 16];
+
+    fake_init(&fake, "guard-patience");
+    (void)snprintf(script, sizeof script, "%s/guard", fake.runtime);
+    write_script(script, fake.runtime);
+    pid_t daemon = fork();
+    CU_ASSERT_FATAL(daemon >= 0);
+    if (daemon == 0) {
+        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        _exit(launch_guard(script, fake.data, null, null, patience_ms, NULL) == 0 ? 0 : 1);
+    }
+    FAKE_AWAIT(is_there(fake.runtime, "started"));
+    CU_ASSERT_EQUAL(kill(daemon, SIGSTOP), 0);
+    int64_t over_us = clock_boot_us() + patience_ms * MS;
+    FAKE_AWAIT(clock_boot_us() > over_us);
+    int go = open(fake.runtime, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    (void)close(openat(go, "go", O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    (void)close(go);
+    FAKE_AWAIT(is_there(fake.runtime, "said"));
+    CU_ASSERT_EQUAL(kill(daemon, SIGCONT), 0);
+    CU_ASSERT_EQUAL(fake_await_end(daemon), 0);
+}
+
 static void says_why_it_did_not_start(void)
 {
     struct fake fake;
@@ -444,6 +491,7 @@ static const struct unit_test tests[] = {
     { "is found and taken over though its lock was removed", is_found_without_its_lock },
     { "refuses to be the second of a data directory", refuses_to_be_the_second },
     { "told to end while nobody woke it, it makes room for the next", does_not_sleep_on_its_end },
+    { "is taken for ready where its daemon stood still meanwhile", is_ready_though_its_daemon_stood_still },
     { "says why it did not start", says_why_it_did_not_start },
 };
 const struct unit_suite suite_guard = UNIT_SUITE("guard", tests);
