@@ -34,7 +34,6 @@ struct member {
     char config_file[PATH_SIZE];
     struct directory_id directory; /* of its data; 0: none, or unknown */
     uint64_t start_no;             /* of its last HELLO; 0: none yet */
-    uint64_t hello_at;             /* cluster version of that HELLO */
     uint64_t slot_no;              /* a part of its slot's name: see member_slot(); 0: none */
 };
 

@@ -42,7 +42,6 @@ enum apply_result rules_found(struct cluster *cluster, const struct command *com
     founder->written_off = false;
     founder->slot_no = 0;
     founder->start_no = command->start_no;
-    founder->hello_at = version;
     cluster->demands[0] = (struct demand){ .version = 1, .token = cluster->token };
     cluster->primary = (struct primary){
         .node_id = founder->node_id,
@@ -84,7 +83,6 @@ enum apply_result rules_hello(struct cluster *cluster, const struct command *com
     struct member *member = rules_member(cluster, found->node_id);
     take_description(member, &command->member);
     member->start_no = command->start_no;
-    member->hello_at = cluster->version;
     rules_words_hello(cluster, member->node_id);
     return APPLY_OK;
 }
@@ -162,7 +160,6 @@ enum apply_result rules_join(struct cluster *cluster, const struct command *comm
     member->written_off = false;
     member->directory = (struct directory_id){ 0 }; /* named by DIRECTORY alone, which knows all others (R20) */
     member->start_no = 0;
-    member->hello_at = 0;
     if (member->kind == NODE_WITNESS)
         member->priority = 0;
     rules_record(cluster, command, member->node_id, "raftmgr_join",

@@ -14,7 +14,6 @@ static void walk_instance(struct walk *walk, struct report *report)
 {
     WALK_ENUM(walk, &report->pg_state, PG_PRIMARY);
     walk_bool(walk, &report->pg_answering);
-    walk_bool(walk, &report->pg_clean);
     walk_bool(walk, &report->pg_was_primary);
     walk_directory(walk, &report->directory);
     walk_u64(walk, &report->system_identifier);
@@ -22,12 +21,10 @@ static void walk_instance(struct walk *walk, struct report *report)
     walk_timeline(walk, &report->timeline);
     walk_history(walk, &report->history);
     walk_lsn(walk, &report->end);
-    walk_bool(walk, &report->end_final);
     walk_lsn(walk, &report->replayed);
     walk_bool(walk, &report->receiver_streaming);
     walk_i32(walk, &report->upstream);
     walk_i64(walk, &report->replay_lag_us);
-    walk_bool(walk, &report->can_rewind);
     walk_bool(walk, &report->lagging);
     walk_bool(walk, &report->following);
     walk_bool(walk, &report->checkpointed);

@@ -180,7 +180,6 @@ void walk_member(struct walk *walk, struct member *member)
     walk_text(walk, member->config_file, sizeof member->config_file);
     walk_directory(walk, &member->directory);
     walk_u64(walk, &member->start_no);
-    walk_u64(walk, &member->hello_at);
     walk_u64(walk, &member->slot_no);
 }
 

@@ -61,11 +61,9 @@ struct node_view {
     bool pg_started_standby;         /* the running server has been seen as a standby */
     bool open_anyway;                /* the running server does not let itself be closed to others */
     bool in_place;                   /* started in place, and k of S have not flushed the recovered end of WAL yet */
-    int64_t running_since_us;        /* PostgreSQL seen running without a break since; 0: not running */
     bool want_primary_data;          /* the leader asks the replaced primary for its end of WAL */
     int32_t fetch_from; /* the leader asks this fenced standby to receive from that fenced one; 0: it does not */
     const struct report *primary; /* newest report of the present primary's node, NULL: none in this life */
-    int64_t primary_age_us;
 };
 
 #define PLAN_COMMANDS 4

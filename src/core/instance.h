@@ -84,7 +84,6 @@ struct pg_seen {
     bool receiver;           /* a WAL receiver process is there */
     bool receiver_streaming; /* and it streams */
     char dry[TEXT_SIZE];     /* pointed at an upstream, without WAL from it for a while: why, for people */
-    int64_t received_at_us;  /* CLOCK_BOOTTIME of the newest change of the receiver's flushed position, 0 = none */
     int64_t replay_lag_us;   /* STANDBY: age of the last replayed commit while behind, 0 when level */
 
     uint32_t walsender_count;

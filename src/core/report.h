@@ -57,7 +57,6 @@ struct report {
 
     enum pg_state pg_state;
     bool pg_answering;
-    bool pg_clean;
     bool pg_was_primary; /* STOPPED: it last ran as a primary, and so can be started in place */
     struct directory_id directory;
     uint64_t system_identifier;
@@ -65,12 +64,10 @@ struct report {
     struct timeline timeline;
     struct history history;
     struct lsn end;
-    bool end_final;
     struct lsn replayed;
     bool receiver_streaming;
     int32_t upstream; /* node id its settings name, 0: none */
     int64_t replay_lag_us;
-    bool can_rewind;
     bool lagging;      /* its WAL is of a timeline its applied state has not reserved (R26) */
     bool following;    /* its settings name the current primary under the current token */
     bool checkpointed; /* primary: a checkpoint of its timeline is in its control file, which pg_rewind goes by */

@@ -455,12 +455,8 @@ void manager_seen(struct manager *manager, const struct pg_seen *seen, int64_t n
         node->stopped_at = manager->cluster.version;
         node->stop_watched = true;
     }
-    if (runs && (!ran || anew)) {
-        node->running_since_us = now_us;
+    if (runs && (!ran || anew))
         node->open_anyway = false;
-    }
-    if (!runs)
-        node->running_since_us = 0;
     if (!runs || anew || seen->state != PG_PRIMARY)
         node->sync = (struct sync_progress){ 0 };
     manager_note_walsenders(manager, seen, now_us);

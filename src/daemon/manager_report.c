@@ -113,10 +113,8 @@ void manager_link_reports(struct manager *manager, int64_t now_us)
     manager->node.primary = NULL;
     if (primary) {
         const struct manager_heard *heard = heard_of(manager, primary->raft_id);
-        if (heard && heard->report.start_no == primary->start_no && now_us - heard->at_us <= fresh_us) {
+        if (heard && heard->report.start_no == primary->start_no && now_us - heard->at_us <= fresh_us)
             manager->node.primary = &heard->report;
-            manager->node.primary_age_us = now_us - heard->at_us;
-        }
     }
     manager->node.want_primary_data = manager->lead.raft.leader && manager->lead_plan.want_primary_data;
     manager->node.fetch_from = 0;
@@ -238,19 +236,16 @@ static void report_postgres(struct manager *manager, struct report *report, int6
     }
     report->pg_state = pg->state;
     report->pg_answering = pg->answering;
-    report->pg_clean = pg->clean;
     report->pg_was_primary = pg->was_primary;
     report->directory = manager->node.directory;
     report->version_number = pg->version_number;
     report->timeline = pg->timeline;
     report->history = pg->history;
     report->end = pg->end;
-    report->end_final = pg->end_final;
     report->replayed = pg->replayed;
     report->receiver_streaming = pg->receiver && pg->receiver_streaming;
     report->upstream = pg->conf_present ? pg->conf.upstream : 0;
     report->replay_lag_us = pg->replay_lag_us;
-    report->can_rewind = pg->can_rewind;
     report->lagging = node_lags(cluster, pg);
     report->following = pg->conf_present && pg->conf.upstream == cluster->primary.node_id &&
                         token_is(pg->conf.token, cluster->primary.token);

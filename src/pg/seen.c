@@ -196,8 +196,6 @@ static void standby_facts(struct pg *pg, const struct look *look)
     struct pg_seen *seen = &pg->probe.seen;
     struct lsn end = lsn_max(look->received, look->replayed);
 
-    if (look->receiver && look->received.at != pg->probe.raw.received.at)
-        seen->received_at_us = clock_boot_us();
     seen->end_final = !look->receiver && (look->received.at > 0 || look->waiting);
     if (!look->receiver && !seen->end_final && pg->probe.dumped_from.at == look->replayed.at &&
         pg->probe.dumped_end.at > 0) {

@@ -49,7 +49,6 @@ static void look_at_standby(const struct host *host, struct pg_seen *seen)
     seen->replay_paused = host->world->now_us < server->replay_stuck_until_us;
     seen->receiver = server->receiver.running;
     seen->receiver_streaming = server->receiver.running;
-    seen->received_at_us = server->receiver.changed_us;
     /* What a receiver of this run has flushed is known; else only what is replayed. */
     seen->end.at = server->received && !server->replaying ? server->wal.end : server->replayed;
     seen->end_final =

@@ -57,7 +57,6 @@ struct receiver {
     uint64_t connection;
     uint32_t from;
     int64_t heard_us;
-    int64_t changed_us; /* on the host's clock */
 };
 
 enum server_state { SERVER_DOWN, SERVER_STARTING, SERVER_STANDBY, SERVER_PRIMARY, SERVER_STOPPING };

@@ -183,7 +183,6 @@ static void connect_to(struct host *host, struct host *upstream)
         .connection = sender->connection,
         .from = upstream->index,
         .heard_us = world->now_us,
-        .changed_us = clock_of(host),
     };
     server->received = true;
     if (fork != UINT64_MAX) {
@@ -237,7 +236,6 @@ void stream_wal(struct host *host, const struct moment *moment)
     if (moment->b > server->wal.end) {
         server->wal.branch = (int32_t)(moment->a & 0xffff);
         server->wal.end = moment->b;
-        receiver->changed_us = clock_of(host);
         if (!server->replaying && !replay_held(host))
             server->replayed = server->wal.end;
         stream_pump(host);
