@@ -37,6 +37,7 @@ struct conn {
 
 static void connect_on(struct conn *conn);
 static void ask_on(struct conn *conn, int events);
+static void polled(uv_poll_t *handle, int status, int events);
 
 static void poll_freed(uv_handle_t *handle)
 {
@@ -101,24 +102,6 @@ static void lost(struct conn *conn)
     answer(conn, CONN_LOST, false);
 }
 
-static void polled(uv_poll_t *handle, int status, int events)
-{
-    struct conn *conn = handle->data;
-
-    if (!conn || conn->dropped)
-        return;
-    if (status < 0)
-        events = UV_READABLE | UV_WRITABLE; /* libpq finds the error by itself */
-    if (conn->state == CONN_CONNECTING) {
-        connect_on(conn);
-    } else if (conn->state == CONN_ASKING) {
-        ask_on(conn, events);
-    } else if (conn->state == CONN_IDLE && !PQconsumeInput(conn->pq)) {
-        conn->state = CONN_LOST;
-        poll_drop(conn);
-    }
-}
-
 /* Waits for these events on libpq's present socket. False when that cannot be. */
 static bool poll_for(struct conn *conn, int events)
 {
@@ -139,6 +122,41 @@ static bool poll_for(struct conn *conn, int events)
         conn->poll = poll;
     }
     return uv_poll_start(conn->poll, events, polled) == 0;
+}
+
+/* libuv stops watching a socket with an error (a reset). What came before that is read first, and the error shows only
+ * when it is watched and read again. */
+static void watch_on(struct conn *conn)
+{
+    bool open = conn->state == CONN_IDLE || conn->state == CONN_ASKING;
+    int events = conn->state == CONN_ASKING && conn->sending ? UV_READABLE | UV_WRITABLE : UV_READABLE;
+
+    if (conn->dropped || !open || poll_for(conn, events))
+        return;
+    if (conn->state == CONN_ASKING)
+        lost(conn);
+    else
+        conn->state = CONN_LOST;
+}
+
+static void polled(uv_poll_t *handle, int status, int events)
+{
+    struct conn *conn = handle->data;
+
+    if (!conn || conn->dropped)
+        return;
+    if (status < 0)
+        events = UV_READABLE | UV_WRITABLE; /* libpq finds the error by itself */
+    if (conn->state == CONN_CONNECTING) {
+        connect_on(conn);
+    } else if (conn->state == CONN_ASKING) {
+        ask_on(conn, events);
+    } else if (conn->state == CONN_IDLE && !PQconsumeInput(conn->pq)) {
+        conn->state = CONN_LOST;
+        poll_drop(conn);
+    }
+    if (status < 0)
+        watch_on(conn);
 }
 
 static void connect_on(struct conn *conn)
