@@ -13,8 +13,10 @@
 #include <unistd.h>
 
 #include "pg/adapter.h"
+#include "pg/words.h"
 
 #define EVERY_MS 4
+#define SILENCE_MS 50 /* the collector writes the server's last words when it has ended */
 
 static void fail(struct pg *pg, enum err_code code, const char *text)
 {
@@ -40,14 +42,28 @@ static void promoted(struct pg *pg, struct timeline timeline)
     fail(pg, ERR_PROMOTE, text);
 }
 
+/* Why it ended stands in its log alone. */
+static void ended(struct pg *pg)
+{
+    char words[TEXT_SIZE];
+
+    server_last_words(pg, words, sizeof words);
+    fail(pg, ERR_PROMOTE, words[0] ? words : "the server ended: see its log");
+}
+
 static void ask(struct pg *pg);
 
 static void answered(struct pg *pg, const struct conn_answer *answer)
 {
     struct timeline timeline = { 0 };
 
+    /* 57P01 and the like: a backend's words at its server's end. */
+    bool gone = !answer->timed_out && (!answer->sqlstate[0] || strncmp(answer->sqlstate, "57P", 3) == 0);
     if (answer->problem[0]) {
-        fail(pg, ERR_PROMOTE, answer->problem);
+        if (gone)
+            act_later(pg, SILENCE_MS, ended);
+        else
+            fail(pg, ERR_PROMOTE, answer->problem);
         return;
     }
     const char *name = PQgetvalue(answer->rows, 0, 0);
