@@ -18,6 +18,8 @@
 #define QUERY_MS 60000
 #define CONFIRM_EVERY_MS 5
 #define FAILED_EVERY_MS 10
+#define FAILED_QUICK 50       /* so many tries at that pace; then it is no matter of a moment (a password), */
+#define FAILED_PATIENT_MS 250 /* and each writes a line into the server's log */
 
 static const step_fn verbs[] = {
     [ACT_ADOPT] = verb_adopt,
@@ -275,13 +277,19 @@ bool act_write_conf(struct pg *pg)
 
 static void confirm_try(struct pg *pg);
 
+static void confirm_again(struct pg *pg)
+{
+    pg->act.failures++;
+    act_later(pg, pg->act.failures <= FAILED_QUICK ? FAILED_EVERY_MS : FAILED_PATIENT_MS, confirm_try);
+}
+
 static void confirm_answered(struct pg *pg, const struct conn_answer *answer)
 {
     char wanted[CONF_VALUE_MAX];
 
     if (answer->problem[0]) {
         act_waits(pg, "the server: %s", answer->problem);
-        act_later(pg, FAILED_EVERY_MS, confirm_try);
+        confirm_again(pg);
         return;
     }
     uint64_t seen = strtoull(PQgetvalue(answer->rows, 0, 0), NULL, 10);
@@ -304,7 +312,7 @@ static void confirm_opened(struct pg *pg, const struct conn_answer *answer)
 {
     if (answer->problem[0]) {
         act_waits(pg, "a connection: %s", answer->problem);
-        act_later(pg, FAILED_EVERY_MS, confirm_try);
+        confirm_again(pg);
         return;
     }
     act_query(pg, "SELECT current_setting('raftmgr.written', true), current_setting('synchronous_standby_names')",
@@ -331,6 +339,7 @@ void act_confirm(struct pg *pg, step_fn next)
 {
     pg->act.confirmed = next;
     pg->act.passes = 0;
+    pg->act.failures = 0;
     confirm_try(pg);
 }
 

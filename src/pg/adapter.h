@@ -50,6 +50,7 @@ struct act {
     int64_t stage_us; /* when the present stage began */
     int stage;
     int passes;
+    int failures;                           /* tries to confirm that failed */
     void *scratch;                          /* a verb's own memory, freed at the end: */
     void (*scratch_release)(void *scratch); /* NULL: by free() */
 };

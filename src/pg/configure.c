@@ -41,11 +41,14 @@ void verb_configure(struct pg *pg)
         act_done(pg); /* it holds from the next start on */
 }
 
-/* Where it answers, a new connection says that the settings are in force; a server that only starts has to be asked
- * again later. */
+/* Where it takes connections, a new one says that the settings are in force, also where none has come about yet (a
+ * password); a server that only starts has to be asked again later. */
 static void detached(struct pg *pg)
 {
-    if (pg->probe.life.pid && pg->probe.life.known)
+    struct postmaster_file file = { 0 };
+    bool open = postmaster_read(pg->config.data_directory, &file) && file.status == POSTMASTER_READY;
+
+    if (pg->probe.life.pid && (pg->probe.life.known || open))
         act_confirm(pg, act_done);
     else
         act_done(pg);

@@ -25,8 +25,10 @@
 #include "pg/resolve.h"
 
 #define MS INT64_C(1000)
-#define STARTING_MS 20 /* between connection attempts while the server starts */
-#define ORPHANS_MS 5   /* between looks while processes without a postmaster are left */
+#define STARTING_MS 20   /* between connection attempts while the server starts */
+#define REFUSED_QUICK 20 /* so many of a server that is ready; then it is no matter of a moment (a password), */
+#define REFUSED_MS 250   /* and each writes a line into its log */
+#define ORPHANS_MS 5     /* between looks while processes without a postmaster are left */
 #define PATIENCE_MS_MIN 500
 #define RENEW_US (20 * INT64_C(1000000))
 #define NO_KNOCK_US (300 * INT64_C(1000000))
@@ -133,6 +135,7 @@ static bool life_take(struct pg *pg, pid_t pid)
     pg->probe.tried_at_us = 0;
     pg->probe.no_knock_till_us = 0;
     pg->probe.write_owed = false;
+    pg->probe.refused = 0;
     return true;
 }
 
@@ -360,6 +363,7 @@ static void fresh_failed(struct pg *pg, const struct conn_answer *answer)
         write_over_kept(pg);
     if (!pg->probe.life.known)
         state_by_file(pg);
+    pg->probe.refused = seen->state == PG_STARTING ? 0 : pg->probe.refused + 1;
     resolve_again(pg);
     pg->probe.soon = pg->probe.soon || pg->probe.again;
     pg->probe.again = false;
@@ -376,6 +380,7 @@ static void fresh_good(struct pg *pg)
     conn_drop(probe->kept);
     probe->kept = probe->fresh;
     probe->fresh = NULL;
+    probe->refused = 0;
     probe->seen.answering = true;
     probe->seen.answered_at_us = probe->kept_at_us = probe->renewed_at_us = clock_boot_us();
     if (!probe->seen.write_failed)
@@ -441,7 +446,7 @@ static int64_t try_every_us(const struct pg *pg)
     const struct probe *probe = &pg->probe;
 
     if (!probe->kept && (!probe->life.known || probe->soon))
-        return STARTING_MS * MS;
+        return (probe->refused > REFUSED_QUICK ? REFUSED_MS : STARTING_MS) * MS;
     /* Connections in earnest cost more, so where nothing else does they come less often. */
     unsigned every_ms = clock_boot_us() < probe->no_knock_till_us ? probe->knock_ms * 5 / 2 : probe->knock_ms;
     return (every_ms - DEFER_MS) * MS; /* timers may fire a little early */

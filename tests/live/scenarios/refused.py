@@ -10,6 +10,7 @@ from shell import Failure, now_us, run, wait_for, write_file
 from trial import Trial, scenario
 
 REFUSE_S = 15
+PAUSE_S = 5
 STATE_MB = 64
 
 
@@ -180,6 +181,38 @@ def wrong_secret(trial):
     node.configure(join=trial.cluster.nodes)
     write_file(node.host.path("secret"), "0" * 64 + "\n", 0o600, trial.cluster.place.owner)
     turned_away(trial, node, "secret")
+
+
+def count_in(node, name, text):
+    with open(node.host.path(*name), encoding="utf-8", errors="replace") as file:
+        return file.read().count(text)
+
+
+@scenario(fresh=True)
+def wrong_password(trial):
+    """a returning node's daemon has a wrong password: said, not tried without pause; with the right one it comes back"""
+    node = trial.primary
+    trial.fault(node.host.kill())
+    trial.failover()
+    write_file(node.host.path("passfile"), "*:*:*:repmgr:wrong\n", 0o600, trial.cluster.place.owner)
+    node.boot()
+    wait_for("its server", lambda: node.in_recovery() is not None, 30)
+    node.stop_daemon()
+    node.start_daemon()  # finds a server that it cannot ask
+    wait_for("the status to say why", lambda: "password authentication failed" in
+             trial.cluster.witnesses[0].rmctl("status", check=False).stdout, REFUSE_S)
+    trial.silence(PAUSE_S)  # at first it may be a matter of a moment
+    tries = count_in(node, ("daemon.log",), "pg.action")
+    refusals = count_in(node, ("log", "postgresql.log"), "password authentication failed")
+    trial.silence(PAUSE_S)
+    tries = count_in(node, ("daemon.log",), "pg.action") - tries
+    refusals = count_in(node, ("log", "postgresql.log"), "password authentication failed") - refusals
+    trial.note(f"{tries} actions, {refusals} refused connections in {PAUSE_S} s")
+    if tries > PAUSE_S or refusals > 12 * PAUSE_S:
+        raise Failure("what cannot succeed is tried again and again")
+    trial.writes_again()
+    node.configure()  # the right password
+    trial.cluster.wait_settled()
 
 
 @scenario()
