@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@
 #include "cli/say.h"
 #include "pg/clone.h"
 #include "pg/conninfo.h"
+#include "pg/leftover.h"
 #include "pg/place.h"
 #include "pg/programs.h"
 
@@ -126,7 +128,9 @@ static int check_directory(struct clone *clone, struct err *err)
         (void)snprintf(cli->hint, sizeof cli->hint, "stop raftmgrd and that server first");
         return err_set(err, ERR_REFUSED, "a PostgreSQL server runs in directory \"%s\"", directory);
     case CLONE_DIRECTORY_OTHER:
-        (void)snprintf(cli->hint, sizeof cli->hint, "empty it, or set data_directory to another one");
+        (void)snprintf(
+            cli->hint, sizeof cli->hint,
+            "empty it (a clone that was cut short may have left this), or set data_directory to another one");
         return err_set(err, ERR_REFUSED, "directory \"%s\" is not empty, and is no data directory of PostgreSQL",
                        directory);
     case CLONE_DIRECTORY_POSTGRES:
@@ -263,9 +267,9 @@ static int check_replication(struct clone *clone, struct err *err)
         WALSENDERS_NEEDED);
     int failed = clone_try_replication(&clone->options, WALSENDERS_NEEDED, &made, err);
     if (failed) {
-        (void)snprintf(
-            clone->cli->hint, sizeof clone->cli->hint,
-            "pg_hba.conf of the source node must let this host in, to \"replication\" as the replication user");
+        (void)snprintf(clone->cli->hint, sizeof clone->cli->hint,
+                       "pg_hba.conf of the source node and the password file of this one must let this host in, to the "
+                       "database \"replication\" as the replication user");
         return err_wrap(err, "%u of %d replication connections could be made", made, WALSENDERS_NEEDED);
     }
     if (clone->cli->options.dry_run) {
@@ -282,6 +286,10 @@ static int check_source(struct clone *clone, struct err *err)
     say(SAY_INFO, "connecting to source node");
     say(SAY_DETAIL, "connection string is: %s", clone->options.source_conninfo);
     int failed = clone_look(&clone->options, &clone->facts, err);
+    if (failed == -(int)ERR_DB_CONN)
+        (void)snprintf(clone->cli->hint, sizeof clone->cli->hint,
+                       "check -h, -p, -U and -d, listen_addresses and pg_hba.conf of the source node, and the password "
+                       "file of this one (passfile, or ~/.pgpass)");
     if (failed)
         return failed;
     size_pretty(clone->facts.size_bytes, pretty, sizeof pretty);
@@ -385,33 +393,99 @@ static int move_aside(struct clone *clone, struct err *err)
     return failed;
 }
 
+static void make_config(const struct clone *clone, struct pg_config *config)
+{
+    const struct settings *settings = &clone->cli->settings;
+
+    *config = (struct pg_config){ .node_id = settings->node_id, .start_latch = false };
+    (void)text_copy(config->node_name, sizeof config->node_name, settings->node_name);
+    (void)text_copy(config->data_directory, sizeof config->data_directory, clone->options.data_directory);
+    (void)text_copy(config->config_directory, sizeof config->config_directory, settings->config_directory);
+    (void)text_copy(config->bindir, sizeof config->bindir, clone->options.bindir);
+    (void)text_copy(config->conninfo, sizeof config->conninfo, settings->conninfo);
+    (void)text_copy(config->passfile, sizeof config->passfile, settings->passfile);
+    (void)text_copy(config->replication_user, sizeof config->replication_user, settings->replication_user);
+    (void)text_copy(config->runtime_directory, sizeof config->runtime_directory, settings->runtime_directory);
+    (void)text_copy(config->state_directory, sizeof config->state_directory, settings->state_directory);
+}
+
 /*
  * The standby is pointed at nobody: its daemon does that, when it knows what the cluster has agreed. The start latch is
  * raftmgrd's to set as well, in a directory that need not be there yet; until then standby.signal is what protects.
  */
 static int finish(const struct clone *clone, struct err *err)
 {
-    const struct settings *settings = &clone->cli->settings;
-    struct pg_config config = { .node_id = settings->node_id, .start_latch = false };
+    struct pg_config config;
     struct pg_conf conf = { .upstream = 0 };
 
-    (void)text_copy(config.node_name, sizeof config.node_name, settings->node_name);
-    (void)text_copy(config.data_directory, sizeof config.data_directory, clone->options.data_directory);
-    (void)text_copy(config.config_directory, sizeof config.config_directory, settings->config_directory);
-    (void)text_copy(config.bindir, sizeof config.bindir, clone->options.bindir);
-    (void)text_copy(config.conninfo, sizeof config.conninfo, settings->conninfo);
-    (void)text_copy(config.passfile, sizeof config.passfile, settings->passfile);
-    (void)text_copy(config.replication_user, sizeof config.replication_user, settings->replication_user);
-    (void)text_copy(config.runtime_directory, sizeof config.runtime_directory, settings->runtime_directory);
-    (void)text_copy(config.state_directory, sizeof config.state_directory, settings->state_directory);
+    make_config(clone, &config);
     int failed = clone_finish(&config, &conf, err);
-    /* A mark that the daemon left of a clone or rewind of its own, which this copy is in the place of. */
     if (!failed)
         failed = place_clear_unfinished(&config, err);
     if (failed)
         (void)snprintf(clone->cli->hint, sizeof clone->cli->hint,
                        "the copy is complete but not usable yet: when the reason is gone, clone again with -F");
     return failed;
+}
+
+/* What lies above the data directory, as pg_basebackup would make it. What cannot be made shows a step later. */
+static void make_parents(const char *directory)
+{
+    char path[PATH_SIZE];
+
+    (void)text_copy(path, sizeof path, directory);
+    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        (void)mkdir(path, 0700);
+        *slash = '/';
+    }
+}
+
+/*
+ * Until the copy is finished a mark says so, as with the daemon's own clones: should this host die meanwhile, files
+ * that look whole may lack what was never written to the disk, and whoever starts raftmgrd next does not know.
+ */
+static int begin(const struct clone *clone, struct err *err)
+{
+    struct pg_config config;
+    struct token token = { 0 }; /* of what the daemon had begun: it has kept this node's files under it */
+    char what[16];
+    const char *state = clone->cli->settings.state_directory;
+
+    make_config(clone, &config);
+    if (mkdir(state, 0700) < 0 && errno != EEXIST) {
+        say(SAY_WARNING, "state_directory '%s' cannot be made: %s", state, strerror(errno));
+        say(SAY_DETAIL, "should this clone be cut short, raftmgrd will not know that the copy is not whole");
+        return 0;
+    }
+    (void)place_unfinished(&config, what, &token);
+    make_parents(config.data_directory);
+    int failed = leftover_begin(&config, token, err);
+    if (failed)
+        (void)snprintf(
+            clone->cli->hint, sizeof clone->cli->hint,
+            "this user must be able to write to data_directory and state_directory, or to what is above them");
+    return failed;
+}
+
+/* Where pg_basebackup has cleaned up behind itself, so do we; otherwise the mark stays beside what it speaks of. */
+static void give_up(const struct clone *clone)
+{
+    struct pg_config config;
+    const char *directory = clone->options.data_directory;
+
+    make_config(clone, &config);
+    enum clone_directory left = CLONE_DIRECTORY_OTHER;
+    if (clone_directory(directory, &left, NULL) < 0)
+        return;
+    if (left == CLONE_DIRECTORY_EMPTY && clone->directory != CLONE_DIRECTORY_EMPTY)
+        (void)rmdir(directory); /* as before */
+    if (left == CLONE_DIRECTORY_EMPTY || left == CLONE_DIRECTORY_ABSENT)
+        (void)place_clear_unfinished(&config, NULL);
+    else
+        (void)snprintf(clone->cli->hint, sizeof clone->cli->hint,
+                       "\"%.400s\" holds what was copied: remove it, or clone again with -F, which moves it aside",
+                       directory);
 }
 
 static int copy(struct clone *clone, struct err *err)
@@ -423,9 +497,14 @@ static int copy(struct clone *clone, struct err *err)
                       : "this may take some time; consider using the -c/--fast-checkpoint option");
     int failed = show_command(clone, "executing:", err);
     if (!failed)
-        failed = clone_run(&clone->options, show_progress, clone, err);
+        failed = begin(clone, err);
+    if (failed)
+        return failed;
+    failed = clone_run(&clone->options, show_progress, clone, err);
     if (isatty(STDERR_FILENO) && !clone->cli->options.verbose)
         fputc('\n', stderr);
+    if (failed)
+        give_up(clone);
     return failed ? failed : finish(clone, err);
 }
 

@@ -234,6 +234,8 @@ int clone_run(const struct clone_options *options, void (*line)(void *ctx, const
     read_lines(ends[0], last, line, ctx);
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
+    if (WIFSIGNALED(status)) /* its last words are of its progress */
+        return err_set(err, ERR_BACKUP, "pg_basebackup was killed by signal %d", WTERMSIG(status));
     if (status != 0)
         return err_set(err, ERR_BACKUP, "pg_basebackup failed: %s", last[0] ? last : "it said nothing");
     return 0;

@@ -80,11 +80,11 @@ int clone_try_replication(const struct clone_options *options, unsigned wanted, 
 
 /* Makes the physical slot options->slot at the source, if it is not there already (then *ret_made is false). */
 int clone_slot_create(const struct clone_options *options, bool *ret_made, struct err *err);
-/* Drops it again. */
+/* Drops it again. ERR_REFUSED where somebody streams through it for five seconds more. */
 int clone_slot_drop(const struct clone_options *options, struct err *err);
 
 /* Runs pg_basebackup. line() gets each line of its output (progress among it), without its end; may be NULL.
- * ERR_BACKUP with the last line it said. */
+ * ERR_BACKUP with the last line it said, or the signal that killed it. */
 int clone_run(const struct clone_options *options, void (*line)(void *ctx, const char *text), void *ctx,
               struct err *err);
 

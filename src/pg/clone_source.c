@@ -1,11 +1,14 @@
 /* clone_source.c - the source's side of a clone: facts, replication connections, the slot. Blocking. See clone.h. */
 #include <libpq-fe.h>
+#include <poll.h>
 #include <stdlib.h>
 
 #include "pg/clone.h"
 #include "pg/conf.h"
 
 #define TRIES_MAX 8
+#define DROP_TRIES 50
+#define DROP_PAUSE_MS 100
 
 static void connection_release(PGconn **connection)
 {
@@ -21,10 +24,12 @@ static void rows_release(PGresult **rows)
 
 static void one_line(char *text)
 {
-    for (; *text; text++) {
-        if (*text == '\n')
-            *text = ' ';
+    for (char *at = text; *at; at++) {
+        if (*at == '\n' || *at == '\t')
+            *at = ' ';
     }
+    for (size_t length = strlen(text); length > 0 && text[length - 1] == ' '; length--)
+        text[length - 1] = '\0';
 }
 
 static int failure(struct err *err, enum err_code code, const char *what, const char *message)
@@ -40,8 +45,8 @@ static int failure(struct err *err, enum err_code code, const char *what, const 
 static PGconn *connect_source(const struct clone_options *options, bool replication, struct err *err)
 {
     const char *user = replication && options->replication_user[0] ? options->replication_user : NULL;
-    const char *keys[7] = { "dbname", "fallback_application_name", "connect_timeout" };
-    const char *values[7] = { options->source_conninfo, "raftmgr", "10" };
+    const char *keys[8] = { "dbname", "fallback_application_name", "connect_timeout" };
+    const char *values[8] = { options->source_conninfo, "raftmgr", "10" };
     size_t used = 3;
 
     if (user) {
@@ -55,6 +60,8 @@ static PGconn *connect_source(const struct clone_options *options, bool replicat
     if (replication) {
         keys[used] = "replication";
         values[used++] = "true";
+        keys[used] = "dbname"; /* the name by which programs and receivers look into the password file */
+        values[used++] = "replication";
     } else {
         keys[used] = "options";
         values[used++] = "-c search_path=";
@@ -212,11 +219,23 @@ int clone_slot_create(const struct clone_options *options, bool *ret_made, struc
                         ret_made, err);
 }
 
+/* The server notices late that who streamed through it has gone. */
 int clone_slot_drop(const struct clone_options *options, struct err *err)
 {
-    bool dropped;
-    return run_for_slot(options,
-                        "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
-                        " WHERE slot_name = $1::name AND NOT active",
-                        &dropped, err);
+    bool dropped = false;
+    bool there = true;
+
+    for (int i = 0; i < DROP_TRIES; i++) {
+        int failed = run_for_slot(options,
+                                  "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
+                                  " WHERE slot_name = $1::name AND NOT active",
+                                  &dropped, err);
+        if (!failed && !dropped)
+            failed =
+                run_for_slot(options, "SELECT 1 FROM pg_replication_slots WHERE slot_name = $1::name", &there, err);
+        if (failed || dropped || !there)
+            return failed;
+        (void)poll(NULL, 0, DROP_PAUSE_MS);
+    }
+    return err_set(err, ERR_REFUSED, "somebody still streams through it");
 }
