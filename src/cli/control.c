@@ -220,7 +220,10 @@ int control_ask(const char *socket_path, const char *name, json_t *arguments, in
     if (!failed)
         failed = read_answer(&reader, ret_result, ret_hint, err);
     if (failed == -(int)ERR_TIMEOUT && !ret_hint[0])
-        (void)snprintf(ret_hint, HINT_SIZE, "look at \"rmctl status\" and at the daemon's log");
+        (void)snprintf(ret_hint, HINT_SIZE,
+                       strcmp(name, "status") ? "look at \"rmctl status\" and at the daemon's log"
+                                              : "raftmgrd of this host hangs: look at its process and its log, and ask "
+                                                "on another host");
     return failed;
 }
 

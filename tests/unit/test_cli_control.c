@@ -352,6 +352,8 @@ static void slow_daemon(void)
 
     CU_ASSERT_EQUAL(control_ask(path_of("cli.sock"), "status", NULL, 50, &result, hint, &err), -ERR_TIMEOUT);
     CU_ASSERT_PTR_NULL(result);
+    CU_ASSERT_PTR_NOT_NULL(strstr(hint, "another host"));
+    CU_ASSERT_EQUAL(control_ask(path_of("cli.sock"), "pause", NULL, 50, &result, hint, &err), -ERR_TIMEOUT);
     CU_ASSERT_PTR_NOT_NULL(strstr(hint, "rmctl status"));
     (void)close(listener);
     CU_ASSERT_EQUAL(control_ask(path_of("cli.sock"), "status", NULL, 50, &result, hint, &err), -ERR_DAEMON);
