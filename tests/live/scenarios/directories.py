@@ -12,6 +12,9 @@ from trial import Trial, scenario
 LEASE_S = 4
 STATE_MB = 24
 DATA_MB = 300
+WAL_MB = 256
+SEGMENTS = 12
+WAL_CONF = "max_wal_size = '64MB'\nmin_wal_size = '32MB'\n"
 TINY_MB = 2
 FILLER_BYTES = 1_300_000
 ENTRIES = 1300      # more than the log keeps between two snapshots
@@ -176,6 +179,81 @@ def data_disk_full(stage, note):
         trial.silence(2 * LEASE_S)
         trial.writes_again()
         os.unlink(filler)
+        trial.finish()
+    finally:
+        if trial:
+            trial.stop()
+        for node in cluster.nodes:
+            node.host.kill()
+        disks.close()
+
+
+class WalCluster(Cluster):
+    """pg_wal is a link to a small file system of its own on each host, as operators make it."""
+
+    def own_disk(self, node):
+        wal = node.host.path("wal")
+        node.write_local_conf(WAL_CONF)
+        node.host.run(["sh", "-c", f"mv {node.data}/pg_wal/* {wal} && rmdir {node.data}/pg_wal && ln -s {wal} "
+                       f"{node.data}/pg_wal"])
+
+    def start_plain(self, node):
+        self.own_disk(node)
+        super().start_plain(node)
+
+    def clone(self, node, source, *options, check=True):
+        done = super().clone(node, source, *options, check=check)
+        self.own_disk(node)
+        return done
+
+
+def use_up_wal(primary, over):
+    """Asks a primary for new segments until what must come of it has come, or for more than the recycled ones."""
+    primary.sql("SET synchronous_commit = local; CREATE TABLE IF NOT EXISTS public.used (n serial)")
+    for _ in range(SEGMENTS):
+        try:
+            primary.sql("SET synchronous_commit = local; INSERT INTO public.used DEFAULT VALUES; SELECT pg_switch_wal()")
+        except Failure:
+            pass  # it has died
+        if over():
+            return
+    raise Failure(f"{SEGMENTS} segments found room")
+
+
+def says_full(cluster, node):
+    """Somebody's status gives the reason."""
+    return any("No space left" in str(member) for status in cluster.statuses()
+               for member in status.get("members") or [] if member["node_id"] == node.number)
+
+
+@scenario(durability=(), root=True)
+def wal_disk_full(stage, note):
+    """pg_wal alone, on its own file system, is full: on the primary, then on the standby; each comes back by itself"""
+    cluster = WalCluster(stage.new_place(), stage.build, data=2, witnesses=1, debug=stage.debug)
+    disks = SmallDisks(cluster.data_nodes, cluster.place.owner, "wal", WAL_MB)
+    trial = None
+    try:
+        cluster.found()
+        trial = Trial(cluster, "quorum", note)
+        first, second = trial.primary, trial.standbys[0]
+        fillers = {node: node.host.path("wal", "filler") for node in cluster.data_nodes}
+
+        trial.fault(now_us())
+        fill(fillers[first])
+        use_up_wal(first, lambda: first.postmaster() is None)
+        trial.failover()
+        wait_for(f"the status to say what ails {first.name}", lambda: says_full(cluster, first), 30)
+        os.unlink(fillers[first])
+        trial.primary, trial.standbys, trial.token = cluster.wait_settled(60), [first], trial.primary_token()
+        note(f"{first.name}: replaced, and back")
+
+        fill(fillers[first])
+        use_up_wal(second, lambda: second.value("SELECT count(*) FROM pg_stat_replication") == "0")
+        wait_for(f"the status to say what ails {first.name}", lambda: says_full(cluster, first), 30)
+        trial.writes_again(200)
+        os.unlink(fillers[first])
+        trial.no_failover()
+        note(f"{first.name} as standby: dropped, and back")
         trial.finish()
     finally:
         if trial:
