@@ -5,31 +5,7 @@
  * The daemon is the witness W of a cluster of A (primary), B and C whose commits waited for one of B and C. A is
  * fenced.
  */
-#include "daemon/api.h"
-
-#include "api_served.h"
-#include "base/clock.h"
-#include "status_world.h"
-
-static struct world world;
-static uint32_t proposed;
-
-static void propose(void *ctx, const uint8_t *bytes, size_t length, uint64_t ticket)
-{
-    struct command command;
-
-    (void)ctx;
-    (void)ticket;
-    CU_ASSERT_EQUAL_FATAL(command_decode(bytes, length, &command, NULL), 0);
-    proposed++;
-    (void)cluster_apply(&served.manager.cluster, &command, NULL);
-}
-
-static int64_t wall_us(void *ctx)
-{
-    (void)ctx;
-    return WORLD_WALL_US;
-}
+#include "api_leads.h"
 
 static struct manager_heard *heard_of(int32_t node_id)
 {
@@ -61,32 +37,13 @@ static void has_reported(int32_t node_id, uint64_t end)
 /* A has stopped and is gone, so the writer is over; B has reported less than A and C were known to hold. */
 static int open_fenced(void)
 {
-    struct err err;
-
-    CU_ASSERT_EQUAL_FATAL(open_served(&err), 0);
-    served_now_us = clock_boot_us();
-    world_make(&world);
-    served.manager = world.manager;
-    served.manager.ports = (struct ports){ .propose = propose, .wall_us = wall_us };
-    served.manager.lead.raft.leader = true;
-    served.consensus = (struct consensus *)&served; /* never looked into */
-    served.settings.node_id = W;
-    proposed = 0;
+    open_leads();
     agreed_do_fence(&served.manager.cluster);
-    for (int32_t node = A; node <= C; node++)
-        heard_of(node)->at_us = served_now_us;
     heard_of(A)->report.fence = (struct fence_report){ .token = served.manager.cluster.token, .stopped = true };
     heard_of(A)->report.pg_state = PG_STOPPED;
     falls_silent(C);
     has_reported(B, 0x5000100);
     return dial();
-}
-
-static void close_fenced(int fd)
-{
-    (void)close(fd);
-    served.consensus = NULL;
-    close_served();
 }
 
 /* The last line of the answer. */
@@ -137,7 +94,7 @@ static void nothing_waits(void)
 {
     int fd = open_fenced();
 
-    served.manager.cluster = world.manager.cluster; /* not fenced */
+    agreed_four(&served.manager.cluster, 1); /* not fenced */
     json_t *line = answer(fd, "{\"command\":\"%s\"}\n", "failover_status", "");
     CU_ASSERT(json_is_false(json_object_get(json_object_get(line, "result"), "open")));
     json_decref(line);
@@ -146,7 +103,7 @@ static void nothing_waits(void)
     say_word(fd, "host_off", "node1", "", "REFUSED");
     say_word(fd, "write_off", "", "", "USAGE");
     CU_ASSERT_EQUAL(proposed, 0);
-    close_fenced(fd);
+    close_leads(fd);
 }
 
 static void a_loss_is_accepted_by_its_word(void)
@@ -173,7 +130,7 @@ static void a_loss_is_accepted_by_its_word(void)
     CU_ASSERT(strstr(record->text, "kept to 0/5000100 by node2") && strstr(record->text, "72 bytes"));
     say_word(fd, "accept_loss", "", word, "REFUSED");
     CU_ASSERT_EQUAL(proposed, 1);
-    close_fenced(fd);
+    close_leads(fd);
 }
 
 static void who_is_missing_is_written_off(void)
@@ -189,7 +146,7 @@ static void who_is_missing_is_written_off(void)
     say_word(fd, "write_off", "3", word, "");
     CU_ASSERT(proposed == 1 && cluster_member(&served.manager.cluster, C)->written_off);
     CU_ASSERT(!demand_names(cluster_demand(&served.manager.cluster), agreed_directory(C)));
-    close_fenced(fd);
+    close_leads(fd);
 }
 
 /* What is not known yet cannot be accepted. */
@@ -201,7 +158,7 @@ static void no_loss_is_named_while_somebody_writes(void)
     falls_silent(A);
     say_word(fd, "accept_loss", "", "", "REFUSED");
     say_word(fd, "write_off", "node3", "", "REFUSED");
-    close_fenced(fd);
+    close_leads(fd);
     fd = open_fenced();
     heard_of(B)->report.fence.data = false;
     manager_link_leader(&served.manager, served_now_us);
@@ -210,7 +167,7 @@ static void no_loss_is_named_while_somebody_writes(void)
     has_reported(C, 0x5000100);
     say_word(fd, "accept_loss", "", "", "REFUSED"); /* nothing is missing */
     CU_ASSERT_EQUAL(proposed, 0);
-    close_fenced(fd);
+    close_leads(fd);
 }
 
 static void a_host_is_off_when_nothing_is_heard_of_it(void)
@@ -230,7 +187,7 @@ static void a_host_is_off_when_nothing_is_heard_of_it(void)
     say_word(fd, "host_off", "node1", word, "");
     CU_ASSERT(proposed == 1 && served.manager.cluster.operation.words.host_off);
     say_word(fd, "host_off", "node1", word, "REFUSED");
-    close_fenced(fd);
+    close_leads(fd);
 }
 
 static const struct unit_test tests[] = {

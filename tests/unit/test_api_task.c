@@ -2,65 +2,12 @@
  * test_api_task.c - requests that change the cluster: what they propose, what they wait for, and what they refuse. The
  * daemon is a leader whose proposals are applied at once, in a cluster of A (primary), B, C and the witness W, itself.
  */
-#include "daemon/api.h"
-
-#include "api_served.h"
-#include "base/clock.h"
-#include "status_world.h"
-
-static struct world world;
-static uint32_t proposed;
-static enum command_kind last_kind;
-
-static void propose(void *ctx, const uint8_t *bytes, size_t length, uint64_t ticket)
-{
-    struct command command;
-
-    (void)ctx;
-    (void)ticket;
-    CU_ASSERT_EQUAL_FATAL(command_decode(bytes, length, &command, NULL), 0);
-    proposed++;
-    last_kind = command.kind;
-    (void)cluster_apply(&served.manager.cluster, &command, NULL);
-}
-
-static int64_t wall_us(void *ctx)
-{
-    (void)ctx;
-    return WORLD_WALL_US;
-}
-
-/* Everybody has just been heard. */
-static void hear_all(void)
-{
-    for (uint32_t i = 0; i < MEMBERS_MAX; i++)
-        if (served.manager.heard[i].at_us != 0)
-            served.manager.heard[i].at_us = served_now_us;
-}
+#include "api_leads.h"
 
 static int open_member(void)
 {
-    struct err err;
-
-    CU_ASSERT_EQUAL_FATAL(open_served(&err), 0);
-    served_now_us = clock_boot_us();
-    world_make(&world);
-    served.manager = world.manager;
-    served.manager.ports = (struct ports){ .propose = propose, .wall_us = wall_us };
-    served.manager.lead.raft.leader = true;
-    served.consensus = (struct consensus *)&served; /* never looked into */
-    served.settings.node_id = W;
-    served.settings.node_kind = NODE_WITNESS;
-    proposed = 0;
-    hear_all();
+    open_leads();
     return dial();
-}
-
-static void close_member(int fd)
-{
-    (void)close(fd);
-    served.consensus = NULL;
-    close_served();
 }
 
 static void pauses_once(void)
@@ -91,7 +38,7 @@ static void pauses_once(void)
     served_now_us += 2500000; /* no primary says that its guard is armed */
     expect(fd, "");
     CU_ASSERT_EQUAL(proposed, 2);
-    close_member(fd);
+    close_leads(fd);
 }
 
 static void sets_what_is_allowed(void)
@@ -115,7 +62,7 @@ static void sets_what_is_allowed(void)
     say(fd, "{\"command\":\"config_set\",\"name\":\"no_such\",\"value\":\"1\"}\n");
     expect(fd, "NOT_FOUND");
     CU_ASSERT_EQUAL(proposed, 1);
-    close_member(fd);
+    close_leads(fd);
 }
 
 /* Each of these alone forbids a switchover to B, and nothing is proposed. */
@@ -187,7 +134,7 @@ static void checks_before_it_changes(void)
     say(fd, "{\"command\":\"switchover\",\"to\":\"node77\"}\n");
     expect(fd, "NOT_FOUND");
     CU_ASSERT_EQUAL(proposed, 0);
-    close_member(fd);
+    close_leads(fd);
 }
 
 static void pump(void)
@@ -205,7 +152,7 @@ static void switch_to(int32_t winner)
 
     pump();
     CU_ASSERT_EQUAL_FATAL(proposed, 1);
-    CU_ASSERT_EQUAL_FATAL(last_kind, COMMAND_SWITCHOVER);
+    CU_ASSERT_EQUAL_FATAL(last_proposed, COMMAND_SWITCHOVER);
     CU_ASSERT_EQUAL(cluster->operation.timeout_ms, 50000); /* some is kept for the way back */
     pump();
     served.manager.heard[0].report.pg_state = PG_STOPPED;
@@ -242,7 +189,7 @@ static void follows_a_switchover_to_its_end(void)
     CU_ASSERT_EQUAL(json_integer_value(json_object_get(result, "outage_ms")), 400);
     json_decref(line);
     CU_ASSERT_EQUAL(proposed, 1);
-    close_member(fd);
+    close_leads(fd);
 }
 
 static void says_how_a_switchover_failed(void)
@@ -252,14 +199,14 @@ static void says_how_a_switchover_failed(void)
     say(fd, "{\"command\":\"switchover\",\"to\":\"node2\"}\n");
     switch_to(A); /* back to the old primary */
     expect(fd, "SWITCHOVER");
-    close_member(fd);
+    close_leads(fd);
 
     fd = open_member();
     say(fd, "{\"command\":\"switchover\",\"to\":\"node2\"}\n");
     switch_to(B);
     served_now_us += 61000000; /* the old primary never comes back */
     expect(fd, "INCOMPLETE");
-    close_member(fd);
+    close_leads(fd);
 
     fd = open_member();
     say(fd, "{\"command\":\"switchover\",\"to\":\"node2\"}\n");
@@ -273,7 +220,7 @@ static void says_how_a_switchover_failed(void)
     ACCEPTED(cluster, agreed_elect(cluster, C, demand));
     ACCEPTED(cluster, agreed_promoted(cluster));
     expect(fd, "SWITCHOVER");
-    close_member(fd);
+    close_leads(fd);
 }
 
 static void proposals_are_repeated_and_bounded(void)
@@ -292,7 +239,7 @@ static void proposals_are_repeated_and_bounded(void)
     served_now_us += 2000000;
     expect(fd, "NOT_LEADER");
     CU_ASSERT_EQUAL(proposed, 0);
-    close_member(fd);
+    close_leads(fd);
 }
 
 static const struct unit_test tests[] = {

@@ -7,9 +7,8 @@
  */
 #include "agreed_steps.h"
 #include "core/candidate.h"
+#include "demand_sets.h"
 
-#define SETS 16
-#define BIT(node) (1u << ((node)-1))
 #define HELD ((struct lsn){ 2000 })
 #define MISSED ((struct lsn){ 1000 })
 
@@ -83,25 +82,6 @@ static void fenced_bench(struct bench *bench, uint32_t k)
     agreed_do_fence(&bench->cluster);
 }
 
-static struct demand demand_of(uint32_t k, uint32_t set)
-{
-    struct demand demand = { .k = k };
-
-    for (int32_t node = A; node <= D; node++)
-        if (set & BIT(node))
-            demand.directories[demand.count++] = agreed_directory(node);
-    return demand;
-}
-
-static uint32_t set_of(const struct demand *demand)
-{
-    uint32_t set = 0;
-
-    for (uint32_t i = 0; i < demand->count; i++)
-        set |= 1u << (demand->directories[i].no - agreed_directory(A).no);
-    return set;
-}
-
 /* --- coverage ----------------------------------------------------------------------------------------------------- */
 
 /*
@@ -116,7 +96,7 @@ static bool acknowledged_by(const struct cluster *cluster, uint32_t holders)
         set |= set_of(&cluster->demands[i]);
         least = cluster->demands[i].k < least ? cluster->demands[i].k : least;
     }
-    return (holders & BIT(A)) && (uint32_t)__builtin_popcount(holders & set) >= least;
+    return (holders & BIT(A)) && size_of(holders & set) >= least;
 }
 
 /* Whoever may hold such a commit alone with the silent ones. */
@@ -326,6 +306,25 @@ static void only_fitting_reports_count(void)
         expect_not_counted(cases[i].what, cases[i].expected, cases[i].spoil);
 }
 
+/* The history that is told beside a report may be of a later look, at a timeline that the report says nothing of. */
+static void a_later_looks_history_speaks_for_no_report(void)
+{
+    static struct bench bench;
+
+    fenced_bench(&bench, 1);
+    for (int32_t node = B; node <= D; node++)
+        reports(&bench, node, node == B ? HELD : MISSED);
+    struct report *report = report_of(&bench, B);
+    report->history =
+        (struct history){ 2, { { { AGREED_TIMELINE }, { 1500 } }, { { AGREED_TIMELINE + 1 }, { 1600 } } } };
+    report->timeline.no = AGREED_TIMELINE + 2;
+    rank(&bench);
+    CU_ASSERT(bench.ranking.winner == B);
+    report->timeline.no = AGREED_TIMELINE;
+    rank(&bench);
+    CU_ASSERT_EQUAL(verdict_of(&bench, B), VERDICT_FOREIGN);
+}
+
 /* R29: the primary's host was wiped and cloned from a lagging standby, and now "the primary itself" reports. */
 static void a_wiped_primary_is_not_the_primary(void)
 {
@@ -412,6 +411,22 @@ static void who_may_not_lead_is_not_passed_over(void)
     report_of(&bench, B)->fence.end.at--;
     rank(&bench);
     CU_ASSERT(bench.ranking.winner == C); /* it holds the same */
+}
+
+/* Operators were told what is kept: where the reporters hold less there is no winner, and nothing is covered. */
+static void less_than_was_told_covers_nothing(void)
+{
+    static struct bench bench;
+
+    all_report(&bench);
+    bench.cluster.operation.words.timeline.no = AGREED_TIMELINE;
+    bench.cluster.operation.words.lsn.at = HELD.at;
+    rank(&bench);
+    CU_ASSERT(bench.ranking.winner == B && !bench.ranking.less);
+    bench.cluster.operation.words.lsn.at = HELD.at + 1;
+    rank(&bench);
+    CU_ASSERT(bench.ranking.winner == 0 && bench.ranking.furthest == 0);
+    CU_ASSERT(bench.ranking.less && !bench.ranking.covered);
 }
 
 /* G6: the old primary comes back, and nobody else may lead. Its priority does not matter. */
@@ -502,7 +517,7 @@ static void elect_demand_is_always_allowed(void)
 
 static void every_verdict_has_its_words(void)
 {
-    for (int i = VERDICT_WINNER; i <= VERDICT_REPLACED; i++)
+    for (int i = VERDICT_WINNER; i <= VERDICT_WRITTEN_OFF; i++)
         CU_ASSERT(verdict_text((enum verdict)i)[0] != '\0');
 }
 
@@ -510,9 +525,11 @@ static const struct unit_test tests[] = {
     { "the winner holds every acknowledged commit, over all small sets", the_winner_holds_every_acknowledged_commit },
     { "nobody covers for a primary that stood alone", nobody_covers_for_a_primary_that_stood_alone },
     { "only fitting reports count", only_fitting_reports_count },
+    { "a later look's history speaks for no report", a_later_looks_history_speaks_for_no_report },
     { "a wiped primary is not the primary", a_wiped_primary_is_not_the_primary },
     { "data ranks first, then wishes", rank_order_is_data_then_wish },
     { "who holds most and may not lead is not passed over", who_may_not_lead_is_not_passed_over },
+    { "less than was told covers nothing", less_than_was_told_covers_nothing },
     { "the old primary is the way out where nobody may lead", the_old_primary_is_the_way_out },
     { "the old primary does not rank without need", the_old_primary_does_not_rank_without_need },
     { "async elects within its limit, or the old primary", async_elects_within_the_limit },

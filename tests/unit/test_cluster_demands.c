@@ -6,34 +6,7 @@
  * demand lies on the primary and on k of its S; whoever is asked later must meet one of them.
  */
 #include "agreed_steps.h"
-
-/* Directories of A to D as bits: bit 0 is A's, the primary's. */
-#define SETS 16
-#define BIT(node) (1u << ((node)-1))
-
-static uint32_t set_of(const struct demand *demand)
-{
-    uint32_t set = 0;
-
-    for (uint32_t i = 0; i < demand->count; i++)
-        set |= 1u << (demand->directories[i].no - agreed_directory(A).no);
-    return set;
-}
-
-static uint32_t size_of(uint32_t set)
-{
-    return (uint32_t)__builtin_popcount(set);
-}
-
-static struct demand demand_of(uint32_t k, uint32_t set)
-{
-    struct demand demand = { .k = k };
-
-    for (int32_t node = A; node <= D; node++)
-        if (set & BIT(node))
-            demand.directories[demand.count++] = agreed_directory(node);
-    return demand;
-}
+#include "demand_sets.h"
 
 /* These directories have reported: they meet the demand. */
 static bool meets(uint32_t reported, const struct demand *demand)

@@ -7,33 +7,7 @@
  */
 #include "agreed_steps.h"
 #include "core/candidate.h"
-
-#define SETS 16
-#define BIT(node) (1u << ((node)-1))
-
-static uint32_t size_of(uint32_t set)
-{
-    return (uint32_t)__builtin_popcount(set);
-}
-
-static uint32_t set_of(const struct demand *demand)
-{
-    uint32_t set = 0;
-
-    for (uint32_t i = 0; i < demand->count; i++)
-        set |= 1u << (demand->directories[i].no - agreed_directory(A).no);
-    return set;
-}
-
-static struct demand demand_of(uint32_t k, uint32_t set)
-{
-    struct demand demand = { .k = k };
-
-    for (int32_t node = A; node <= D; node++)
-        if (set & BIT(node))
-            demand.directories[demand.count++] = agreed_directory(node);
-    return demand;
-}
+#include "demand_sets.h"
 
 /* A, B, C, D and the witness, A fenced under the pair of demands (all of k and S over B, C, D) with this number. */
 static bool fenced_under(struct cluster *cluster, uint32_t pair)

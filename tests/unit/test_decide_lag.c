@@ -111,6 +111,8 @@ static void a_newer_timeline_holds_what_it_began_after(void)
     lost_winner(&bench, 900, 1000);
     on_a_newer_timeline(&bench, 1000);
     CU_ASSERT(elected(&bench) == C);
+    bench.reports[2].timeline.no++; /* its history is of a later look, at something else */
+    CU_ASSERT(elected(&bench) == 0);
     lost_winner(&bench, 900, 1000);
     on_a_newer_timeline(&bench, 999);
     CU_ASSERT(elected(&bench) == 0);
@@ -125,6 +127,18 @@ static void its_own_data_counts_whatever_the_lag(void)
     on_a_newer_timeline(&bench, 999);
     bench.view.heard[1].report = &bench.reports[1];
     CU_ASSERT(elected(&bench) == C);
+}
+
+/* Where the winner's timeline began the others' WAL of the old one ends to be its: positions beyond say nothing. */
+static void a_tail_of_the_old_timeline_is_no_nearness(void)
+{
+    static struct bench bench;
+
+    lost_winner(&bench, 900, 2000);
+    told(&bench, 1000 + LIMIT);
+    CU_ASSERT(elected(&bench) == C);
+    told(&bench, 1001 + LIMIT);
+    CU_ASSERT(elected(&bench) == 0);
 }
 
 static void too_few_who_know_are_nobody(void)
@@ -181,6 +195,7 @@ static const struct unit_test tests[] = {
     { "a winner that never promoted is replaced", a_winner_that_never_promoted_is_replaced },
     { "a newer timeline holds what it began after", a_newer_timeline_holds_what_it_began_after },
     { "its own data counts whatever the lag", its_own_data_counts_whatever_the_lag },
+    { "a tail of the old timeline is no nearness", a_tail_of_the_old_timeline_is_no_nearness },
     { "too few who know are nobody", too_few_who_know_are_nobody },
     { "beyond the limit a person decides", beyond_the_limit_a_person_decides },
     { "an unclean stop tells no position", an_unclean_stop_tells_no_position },

@@ -107,6 +107,17 @@ static void a_majority_under_the_fence_knows(void)
     CU_ASSERT(!lag_known(&cluster, heard, &lsn));
     reports[3].told.round = 1; /* and said more since */
     CU_ASSERT(lag_known(&cluster, heard, &lsn) && lsn.at == 102);
+    heard[0] = NULL;
+    CU_ASSERT(lag_known(&cluster, heard, &lsn)); /* three of four, whoever they are */
+    reports[1].raft_id++;
+    CU_ASSERT(!lag_known(&cluster, heard, &lsn)); /* of a life under another raft id */
+    reports[1].raft_id--;
+    cluster.members[1].voter = false;
+    CU_ASSERT(lag_known(&cluster, heard, &lsn)); /* two of the three voters */
+    cluster.members[2].voter = false;
+    CU_ASSERT(!lag_known(&cluster, heard, &lsn)); /* one of the two: who is no voter grants nothing */
+    cluster.members[1].voter = cluster.members[2].voter = true;
+    heard[0] = &reports[0];
     for (uint32_t i = 0; i < cluster.member_count; i++)
         reports[i].told = (struct lag_word){ .token = cluster.primary.token, .known = true };
     CU_ASSERT(!lag_known(&cluster, heard, &lsn)); /* it never told of anything, and nobody elected it */
@@ -133,6 +144,11 @@ static void the_holder_tells_what_it_knows(void)
     CU_ASSERT(lag_tell(&holder, &cluster, &pg, SECOND).at == 500);
     CU_ASSERT(lag_tell(&holder, &cluster, &pg, 5 * SECOND).at == 500);
     CU_ASSERT(lag_tell(&holder, &cluster, &pg, 5 * SECOND + 1).at == LAG_BLIND); /* two failure_timeouts unseen */
+    pg.end.at = 450; /* what was seen once has been written */
+    CU_ASSERT(lag_tell(&holder, &cluster, &pg, 5 * SECOND).at == 500);
+    pg.state = PG_ORPHANS; /* what is left of it may write */
+    pg.at_us = 5 * SECOND + 1;
+    CU_ASSERT(lag_tell(&holder, &cluster, &pg, 5 * SECOND + 1).at == LAG_BLIND);
     pg.state = PG_STOPPED; /* crashed: the control file's position is a lower bound */
     pg.was_primary = true;
     pg.end.at = 400;

@@ -264,6 +264,34 @@ static void the_holder_stops_in_time(void)
     CU_ASSERT(holder.held_length_us == 5 * SECOND);
 }
 
+/* Rounds are the sign of life that suspicion goes by, and one lost message must not cost a fifth of the lease. */
+static void rounds_come_often_enough(void)
+{
+    struct cluster cluster;
+    struct lease_holder holder = { 0 };
+    struct lease_ask ask;
+
+    agreed_four(&cluster, 1);
+    granted_by_all(&holder, &cluster, 10 * SECOND);
+    CU_ASSERT_EQUAL(lease_due_us(&holder, &cluster), 10 * SECOND + SECOND / 2); /* four times a failure_timeout */
+    cluster.policy.failure_timeout_ms = 60000;
+    CU_ASSERT_EQUAL(lease_due_us(&holder, &cluster), 11 * SECOND); /* five times a lease */
+    lease_begin(&holder, &cluster, A, 1, true, 11 * SECOND, &ask);
+    CU_ASSERT_EQUAL(lease_due_us(&holder, &cluster), 11 * SECOND + SECOND / 4); /* nobody has answered yet */
+    take(&holder, &cluster, reply_of(A, &ask, true));
+    take(&holder, &cluster, reply_of(B, &ask, true));
+    CU_ASSERT_EQUAL(lease_due_us(&holder, &cluster), 11 * SECOND + SECOND / 4);
+    take(&holder, &cluster, reply_of(C, &ask, true));
+    CU_ASSERT_EQUAL(lease_due_us(&holder, &cluster), 12 * SECOND);
+    lease_drop(&holder); /* a promotion waits for the first one under a token: sooner still, but not for ever */
+    for (int64_t soon_ms = 20; soon_ms <= 80; soon_ms *= 2) {
+        lease_begin(&holder, &cluster, A, 1, true, 20 * SECOND, &ask);
+        CU_ASSERT_EQUAL(lease_due_us(&holder, &cluster), 20 * SECOND + soon_ms * 1000);
+    }
+    lease_begin(&holder, &cluster, A, 1, true, 20 * SECOND, &ask);
+    CU_ASSERT_EQUAL(lease_due_us(&holder, &cluster), 20 * SECOND + SECOND / 4);
+}
+
 /* What holds was granted by the settings of its round: other ones neither stretch the end nor strike before it. */
 static void settings_count_from_the_next_round(void)
 {
@@ -491,6 +519,7 @@ static const struct unit_test tests[] = {
     { "a change of the voters begins a new round", a_change_of_voters_begins_a_new_round },
     { "the holder stops in time", the_holder_stops_in_time },
     { "a lease only grows", a_lease_only_grows },
+    { "rounds come often enough", rounds_come_often_enough },
     { "settings that change count from the next round", settings_count_from_the_next_round },
     { "no lease outlives what a majority says of it", no_lease_outlives_its_majority },
     { "clocks beyond the allowance would break that", clocks_beyond_the_allowance_break_it },

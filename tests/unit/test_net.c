@@ -1,13 +1,12 @@
 /* test_net.c - what nodes that trust each other carry: messages, requests, raft streams. */
 #include "net_nodes.h"
+#include "pool_held.h"
 
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
 #define BIG_BYTES 200000
-#define POOL_THREADS 4   /* libuv's default */
-#define LOOKUP_US 100000 /* of "localhost", amply; a slower one only makes the test see less */
 
 static void peers_exchange_messages(void)
 {
@@ -213,20 +212,6 @@ static void names_are_looked_up(void)
     end_two_nodes(&first, &second);
 }
 
-static uv_sem_t pool_may_go;
-
-static void hold_thread(uv_work_t *work)
-{
-    (void)work;
-    uv_sem_wait(&pool_may_go);
-}
-
-static void let_go(uv_work_t *work, int status)
-{
-    (void)work;
-    (void)status;
-}
-
 /* The lookup's answer waits for the loop when the peer is dropped: it finds a connection that has ended and is not
  * freed yet, and must not begin it again. */
 static void late_answer_revives_nothing(void)
@@ -235,29 +220,24 @@ static void late_answer_revives_nothing(void)
     socklen_t length = sizeof at;
     struct node node;
     char by_name[64];
-    uv_work_t works[POOL_THREADS]; /* no lookup is done before these are */
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
     CU_ASSERT_FATAL(bind(listener, (struct sockaddr *)&at, length) == 0 && listen(listener, 1) == 0);
     CU_ASSERT_EQUAL(getsockname(listener, (struct sockaddr *)&at, &length), 0);
     loop_start();
     open_node(&node, 1, "secret");
-    CU_ASSERT_EQUAL(uv_sem_init(&pool_may_go, 0), 0);
-    for (size_t i = 0; i < ARRAY_LEN(works); i++)
-        CU_ASSERT_EQUAL(uv_queue_work(&loop, &works[i], hold_thread, let_go), 0);
+    pool_hold();
     (void)snprintf(by_name, sizeof by_name, "localhost:%u", (unsigned)ntohs(at.sin_port));
     net_peer_set(node.net, 2, by_name);
     (void)uv_run(&loop, UV_RUN_NOWAIT);
-    for (size_t i = 0; i < ARRAY_LEN(works); i++)
-        uv_sem_post(&pool_may_go);
-    (void)usleep(LOOKUP_US);
+    pool_let_go();
+    pool_finish();
     net_peer_drop(node.net, 2);
     (void)uv_run(&loop, UV_RUN_NOWAIT);
-    (void)usleep(LOOKUP_US);
-    CU_ASSERT_EQUAL(accept(listener, NULL, NULL), -1); /* nobody came */
+    CU_ASSERT_EQUAL(accept(listener, NULL, NULL), -1); /* nobody came: a connection on loopback is there at once */
     close_node(&node);
     loop_end();
-    uv_sem_destroy(&pool_may_go);
+    pool_forget();
     (void)close(listener);
 }
 

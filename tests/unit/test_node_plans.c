@@ -129,6 +129,46 @@ static void streams(struct cluster *cluster, struct node_view *view, struct node
     CU_ASSERT(plan->action.kind == ACT_NONE && plan->why == WHY_STANDBY);
 }
 
+/* What a rewind or clone is making has no identity yet: it gets one when it is whole. */
+static void what_is_being_made_has_no_identity(void)
+{
+    static struct cluster cluster;
+    static struct node_view view;
+    static struct node_plan plan;
+    static const enum act_kind makes[] = { ACT_NONE, ACT_REWIND, ACT_CLONE };
+
+    active(&cluster);
+    for (size_t i = 0; i < ARRAY_LEN(makes); i++) {
+        choose_view(0, &cluster, B, &view);
+        view.pg.state = PG_STOPPED;
+        view.pg.timeline = cluster.primary.timeline;
+        view.directory.no = 0;
+        view.acting = makes[i];
+        node_decide(&cluster, &view, NOW, &plan);
+        CU_ASSERT_EQUAL(plan.new_identity, makes[i] == ACT_NONE);
+    }
+}
+
+/* A kill that is under way is no less than a stop: it is not ended for one. */
+static void a_stop_does_not_end_a_kill(void)
+{
+    static struct cluster cluster;
+    static struct node_view view;
+    static struct node_plan plan;
+
+    fenced(&cluster);
+    for (int32_t node = A; node <= B; node++) {
+        choose_view(0, &cluster, node, &view);
+        view.pg.state = PG_STANDBY;
+        view.acting = ACT_KILL;
+        node_decide(&cluster, &view, NOW, &plan);
+        CU_ASSERT(plan.action.kind == ACT_NONE && !plan.cancel);
+    }
+    view.acting = ACT_CONFIGURE;
+    node_decide(&cluster, &view, NOW, &plan);
+    CU_ASSERT(plan.cancel);
+}
+
 /* A node that was admitted anew takes its running server along: it streams through the new slot. */
 static void a_readmitted_standby_changes_its_slot(void)
 {
@@ -250,6 +290,8 @@ static void slots_do_not_wait_for_a_checkpoint(void)
 
 static const struct unit_test tests[] = {
     { "the holder gives up before its guard strikes", the_holder_gives_up_before_the_guard_strikes },
+    { "what is being made has no identity", what_is_being_made_has_no_identity },
+    { "a stop does not end a kill", a_stop_does_not_end_a_kill },
     { "a stray is ended", a_stray_is_ended },
     { "what is started in a switchover's stop is stopped", what_is_started_in_a_switchover_stops },
     { "a primary's new address reaches its standbys", a_primarys_new_address_reaches_its_standbys },

@@ -1,5 +1,5 @@
 /* test_pg_resolve.c - the local server's host name: libpq, which would wait for a name service, never sees it alone. */
-#include "loop_test.h"
+#include "pool_held.h"
 
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -9,28 +9,12 @@
 #include "pg/adapter.h"
 #include "pg/resolve.h"
 
-#define POOL_THREADS 4 /* libuv's default */
-
-static uv_sem_t pool_may_go;
-
 struct heard {
     unsigned schemas;
     int code;
     char text[TEXT_SIZE];
     bool closed;
 };
-
-static void hold_thread(uv_work_t *work)
-{
-    (void)work;
-    uv_sem_wait(&pool_may_go);
-}
-
-static void let_go(uv_work_t *work, int status)
-{
-    (void)work;
-    (void)status;
-}
 
 static void seen(void *ctx, const struct pg_seen *what)
 {
@@ -81,7 +65,6 @@ static int open_pg(struct pg **ret, struct heard *heard, const char *name, const
 static void no_name_is_left_to_libpq(void)
 {
     static struct pg_schema schema;
-    uv_work_t works[POOL_THREADS];
     struct heard heard = { 0 };
     struct pg *pg;
     struct err err = { 0 };
@@ -89,9 +72,7 @@ static void no_name_is_left_to_libpq(void)
     static const char file[] = "99\n/data\n1700000000\n5432\n/tmp\n10.1.2.3\n  1 2\nready\n";
 
     loop_start();
-    CU_ASSERT_EQUAL(uv_sem_init(&pool_may_go, 0), 0);
-    for (size_t i = 0; i < ARRAY_LEN(works); i++)
-        CU_ASSERT_EQUAL(uv_queue_work(&loop, &works[i], hold_thread, let_go), 0);
+    pool_hold();
     CU_ASSERT_EQUAL_FATAL(open_pg(&pg, &heard, "resolve", "host=localhost user=nobody connect_timeout=1", &err), 0);
     CU_ASSERT_TRUE(resolve_waits(pg));
     pg_schema(pg, &schema);
@@ -105,14 +86,13 @@ static void no_name_is_left_to_libpq(void)
     CU_ASSERT_FALSE(pg->target.unresolved);
     CU_ASSERT_STRING_EQUAL(pg->target.hostaddr, "10.1.2.3");
     CU_ASSERT_FALSE(resolve_waits(pg));
-    for (size_t i = 0; i < ARRAY_LEN(works); i++)
-        uv_sem_post(&pool_may_go);
+    pool_let_go();
     RUN_UNTIL(!pg->resolving);
     CU_ASSERT_STRING_NOT_EQUAL(pg->target.hostaddr, "10.1.2.3");
     pg_close(pg, closed, &heard);
     RUN_UNTIL(heard.closed);
-    uv_sem_destroy(&pool_may_go);
     loop_end();
+    pool_forget();
 }
 
 static void never_answers(void *ctx, const struct conn_answer *answer)

@@ -99,6 +99,12 @@ static void those_who_caught_up_enter(void)
     CU_ASSERT(!wants(&bench));               /* {none; 0} is what there is */
     primary->walsenders[1].streaming = true;
     CU_ASSERT(wants_demand(&bench, DEMAND(1, C)));
+    report_of(&bench, C)->start_no--; /* what a former life of its daemon said */
+    CU_ASSERT(!wants(&bench));
+    report_of(&bench, C)->start_no++;
+    bench.cluster.members[index_of(&bench, C)].written_off = true;
+    CU_ASSERT(!wants(&bench));
+    bench.cluster.members[index_of(&bench, C)].written_off = false;
     report_of(&bench, C)->lagging = true;
     CU_ASSERT(!wants(&bench));
     report_of(&bench, C)->lagging = false;
@@ -461,6 +467,58 @@ static void broken_connections_are_forgotten(void)
     CU_ASSERT(progress.settled == cluster.demand_version);
 }
 
+/* A change of k alone is seen by two replies since a new connection saw the settings of this very demand in force. */
+static void only_the_newest_settings_show_a_change(void)
+{
+    struct cluster cluster;
+    static struct pg_seen seen;
+
+    agreed_four(&cluster, 1);
+    ACCEPTED(&cluster, agreed_add(&cluster, DEMAND(2, B, C)));
+    for (int right = 0; right < 3; right++) {
+        struct sync_progress progress = { 0 };
+        seen = (struct pg_seen){ .state = PG_PRIMARY, .end = { 500 }, .conf_present = true, .conf_loaded = right != 1 };
+        seen.conf.demand_version = cluster.demand_version - (right == 0);
+        (void)walsender(&seen, B, true, 400);
+        (void)walsender(&seen, C, true, 400);
+        for (int i = 0; i < 8; i++) {
+            seen.walsenders[0].replied_us++;
+            seen.walsenders[1].replied_us++;
+            seen.walsenders[0].flushed = seen.walsenders[1].flushed = seen.end = (struct lsn){ 500 };
+            sync_observe(&progress, &cluster, &seen);
+        }
+        CU_ASSERT_EQUAL(progress.settled == cluster.demand_version, right == 2);
+    }
+}
+
+/* What was released before the settings were in force may lie up to the end of that look; k of S must have flushed
+ * what a later look found. */
+static void the_position_is_of_a_later_look(void)
+{
+    struct cluster cluster;
+    static struct pg_seen seen;
+    struct sync_progress progress = { 0 };
+
+    agreed_four(&cluster, 1);
+    ACCEPTED(&cluster, agreed_add(&cluster, DEMAND(1, C)));
+    seen = (struct pg_seen){ .state = PG_PRIMARY, .end = { 500 }, .conf_present = true, .conf_loaded = true };
+    seen.conf.demand_version = cluster.demand_version;
+    (void)walsender(&seen, B, false, 500);
+    (void)walsender(&seen, C, true, 500);
+    for (int i = 0; i < 8 && !progress.effective; i++) {
+        seen.walsenders[1].replied_us++;
+        sync_observe(&progress, &cluster, &seen);
+    }
+    CU_ASSERT_FATAL(progress.effective);
+    seen.end.at = 600;
+    sync_observe(&progress, &cluster, &seen);
+    sync_observe(&progress, &cluster, &seen);
+    CU_ASSERT(progress.settled != cluster.demand_version); /* it has 500 */
+    seen.walsenders[1].flushed.at = 600;
+    sync_observe(&progress, &cluster, &seen);
+    CU_ASSERT(progress.settled == cluster.demand_version);
+}
+
 /* R7: one standby with two connections is one holder. */
 static void two_connections_are_one_holder(void)
 {
@@ -577,6 +635,8 @@ static const struct unit_test tests[] = {
     { "settings name the newest demand", settings_name_the_newest_demand },
     { "what is acknowledged is covered at every step of a change", what_is_acknowledged_is_covered },
     { "broken connections are forgotten", broken_connections_are_forgotten },
+    { "only the newest demand's settings show a change", only_the_newest_settings_show_a_change },
+    { "the position to be flushed is of a later look", the_position_is_of_a_later_look },
     { "two connections are one holder", two_connections_are_one_holder },
     { "who borrows a member's name is a stray", who_borrows_a_name_is_a_stray },
     { "a stray flushes for nobody", a_stray_flushes_for_nobody },
