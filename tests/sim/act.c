@@ -255,17 +255,61 @@ static int64_t step_copy(struct host *host)
     return DONE;
 }
 
+/* A node that was admitted anew has a slot with a number of its own; those that it had before make room. */
+static bool former_slot(const struct pg_action *action, const char *slot)
+{
+    int32_t node = 0, other;
+    uint64_t no;
+
+    (void)sscanf(slot, "repmgr_slot_%" SCNd32, &node);
+    for (uint32_t i = 0; i < action->slot_count; i++)
+        if (sscanf(action->slots[i], "repmgr_slot_%" SCNd32 "_%" SCNu64, &other, &no) == 2 && other == node &&
+            strcmp(action->slots[i], slot) != 0)
+            return true;
+    return false;
+}
+
+static bool listed(const struct pg_action *action, const char *slot)
+{
+    for (uint32_t i = 0; i < action->slot_count; i++)
+        if (strcmp(action->slots[i], slot) == 0)
+            return true;
+    return false;
+}
+
+/* Slots and connections of former servers end first, so that none streams once its successor can. */
+static void end_former(struct host *host)
+{
+    const struct pg_action *action = &host->act.action;
+    struct server *server = &host->server;
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < SENDERS_MAX; i++) {
+        struct sender *sender = &server->senders[i];
+        if (former_slot(action, sender->slot) ||
+            (sender->pid == action->stray.pid && sender->started_us == action->stray.started_us))
+            stream_end_sender(host, sender);
+    }
+    for (uint32_t i = 0; i < server->slot_count; i++)
+        if (!former_slot(action, server->slots[i]) && !listed(action, server->slots[i]) &&
+            kept + action->slot_count < MEMBERS_MAX)
+            memmove(server->slots[kept++], server->slots[i], NAME_SIZE);
+    server->slot_count = kept;
+}
+
 static int64_t step_slots(struct host *host)
 {
     struct act_fake *act = &host->act;
     struct server *server = &host->server;
-    uint32_t kept = 0;
 
     if (server->state != SERVER_PRIMARY && server->state != SERVER_STANDBY)
         return fail(host, ERR_DB_CONN, "the server does not run");
-    for (uint32_t i = 0; i < act->action.slot_count; i++)
-        (void)text_copy(server->slots[kept++], NAME_SIZE, act->action.slots[i]);
-    server->slot_count = kept;
+    if (host->world->plant == PLANT_FORMER_PASSES)
+        server->slot_count = server->slot_count < 8 ? server->slot_count : 8;
+    else
+        end_former(host);
+    for (uint32_t i = 0; i < act->action.slot_count && server->slot_count < MEMBERS_MAX; i++)
+        (void)text_copy(server->slots[server->slot_count++], NAME_SIZE, act->action.slots[i]);
     return DONE;
 }
 

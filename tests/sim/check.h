@@ -17,7 +17,7 @@
 #include "core/decide.h"
 #include "server.h"
 
-#define CHECK_HOSTS 5
+#define CHECK_HOSTS 6
 #define TOKENS_MAX 1024
 #define INDEXES_MAX 16384
 #define TERMS_MAX 4096
@@ -78,6 +78,8 @@ void check_stopped(struct host *host);
 void check_wrote(struct host *host);
 /* This host's data directory has this identity now. */
 void check_directory(struct host *host, struct directory_id directory);
+/* The server of a host that was replaced goes on elsewhere: the directories that it had are there. */
+void check_left_behind(struct host *host, const struct host *former);
 void check_acked(struct host *host, struct wal commit);
 void check_attached(struct host *host, struct host *upstream);
 void check_data_lost(struct host *host);

@@ -24,6 +24,15 @@ void check_directory(struct host *host, struct directory_id directory)
     check->directories[check->directory_count++].host = host->index;
 }
 
+void check_left_behind(struct host *host, const struct host *former)
+{
+    struct check *check = &host->world->check;
+
+    for (uint32_t i = 0; i < check->directory_count; i++)
+        if (check->directories[i].host == host->index)
+            check->directories[i].host = former->index;
+}
+
 static bool named_before(const struct cluster *cluster, uint32_t index, struct directory_id directory)
 {
     for (uint32_t i = 0; i < index; i++)
@@ -113,11 +122,10 @@ static bool given_up(struct host *host, const struct meant *word, struct wal ack
 
     if (!words_give_up(world, acked))
         return false;
-    for (uint32_t i = 0; word && i < world->profile.data; i++)
-        if ((word->asked >> i & 1) && world->hosts[i].server.wal.branch >= 0 &&
-            wal_holds(world, world->hosts[i].server.wal, acked))
-            check_fail(world, "G3", "n%u is primary and lacks what n%u holds, which nobody gave up", host->index + 1,
-                       i + 1);
+    const struct host *holder = word ? words_keep(world, word, acked) : NULL;
+    if (holder && !words_gave_up_before(world, word, acked))
+        check_fail(world, "G3", "n%u is primary and lacks what n%u holds, which nobody gave up", host->index + 1,
+                   holder->index + 1);
     return true;
 }
 

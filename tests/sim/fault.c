@@ -349,12 +349,34 @@ static bool may_be_wiped(struct host *host)
     return held && world->profile.rejoin == REJOIN_CLONE && world->check.reference.primary.node_id != host->node_id;
 }
 
+/* Another machine took its place; on the old one the server runs again, and streams as it did. */
+static void leave_behind(struct host *host)
+{
+    struct world *world = host->world;
+    struct host *former = &world->hosts[world->profile.hosts];
+
+    if (!host->data || world->former || host->server.incomplete || host->server.wal.branch < 0 ||
+        !host->server.conf_present || !world_permille(world, 500))
+        return;
+    host_init(former, world, world->profile.hosts);
+    former->node_id = host->node_id;
+    former->member = host->index;
+    former->data = true;
+    (void)snprintf(former->name, sizeof former->name, "n%u'", host->index + 1);
+    former->server = host->server;
+    world->former = former;
+    check_left_behind(host, former);
+    world_trace(former, "goes on without a daemon");
+    server_start(former, false);
+}
+
 /* A standby's or a witness's host is replaced: state directory and data are gone. */
 static void wipe(struct host *host)
 {
     if (!may_be_wiped(host))
         return;
     power_off(host, 3 * SEC);
+    leave_behind(host);
     host->server.present = host->server.conf_present = false;
     host->server.wal.branch = -1;
     host->directory.no = 0;

@@ -3,6 +3,21 @@
 
 #define LOOK_PERIOD_US SEC
 
+void host_init(struct host *host, struct world *world, uint32_t index)
+{
+    *host = (struct host){ .world = world, .index = index, .node_id = (int32_t)index + 1, .up = true, .boot = 1 };
+    host->member = index;
+    host->data = index < world->profile.data;
+    (void)snprintf(host->name, sizeof host->name, "n%u", index + 1);
+    if (host->data)
+        (void)snprintf(host->conninfo, sizeof host->conninfo, "host=n%u", index + 1);
+    host->offset_us = world_chance(world, 10 * SEC, 100000 * SEC);
+    host->rate_ppm = world_chance(world, -4500, 4500); /* two hosts differ by less than 1 part in LEASE_DRIFT */
+    host->wall_offset_us = world_chance(world, -SEC, SEC);
+    host->guard.deadline_us = INT64_MAX;
+    host->server.wal.branch = -1;
+}
+
 /* -- the manager's ports ------------------------------------------------------------------------------------------ */
 
 static void port_send(void *ctx, uint64_t raft_id, const struct message *message)

@@ -28,11 +28,11 @@ static void look_at_senders(const struct host *host, struct pg_seen *seen)
         if (!sender->used)
             continue;
         struct walsender_seen *row = &seen->walsenders[seen->walsender_count++];
-        (void)text_copy(row->name, sizeof row->name, host->world->hosts[sender->to].name);
+        (void)text_copy(row->name, sizeof row->name, host->world->hosts[host->world->hosts[sender->to].member].name);
         row->pid = sender->pid;
         row->started_us = sender->started_us;
         row->streaming = sender->streaming;
-        row->synchronous = sender->view.k > 0 && (sender->view.names >> sender->to & 1);
+        row->synchronous = stream_named(host->world, sender);
         row->flushed.at = sender->flushed;
         row->replayed.at = sender->flushed;
         row->replied_us = sender->replied_us;

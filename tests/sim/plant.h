@@ -21,6 +21,7 @@
     PLANT(FOLLOW_DIVERGED, "follow-without-compare", "G3", "a diverged standby is pointed at the primary (R6)")        \
     PLANT(FOREIGN_PASSES, "foreign-passes", "G3 LIVE", "WAL made by hand passes for the newest given out (R36)")       \
     PLANT(NO_CHECKPOINT, "no-checkpoint", "G3", "a new primary says that it has a checkpoint, and has none (R6)")      \
+    PLANT(FORMER_PASSES, "former-passes", "G3", "who was left behind streams on as if it were its successor (R7)")     \
     PLANT(EARLY_ACK, "early-ack", "G3", "PostgreSQL acknowledges without waiting")                                     \
     PLANT(SHORT_MEMORY, "short-memory", "G4", "voters forget how far the primary had come")                            \
     PLANT(MUTE_SWITCHOVER, "mute-switchover", "G5", "nothing ends a switchover")                                       \

@@ -152,6 +152,9 @@ void stream_view(struct host *host, const struct moment *moment);
 void stream_pump(struct host *host);
 void stream_end_receiver(struct host *host);
 void stream_end_all(struct host *host);
+void stream_end_sender(struct host *host, struct sender *sender);
+/* This walsender's own copy of the settings names its client. */
+bool stream_named(const struct world *world, const struct sender *sender);
 void stream_release(struct host *host, const struct sender *by);
 
 /* look.c */

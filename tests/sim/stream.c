@@ -61,6 +61,14 @@ void stream_end_all(struct host *host)
     }
 }
 
+void stream_end_sender(struct host *host, struct sender *sender)
+{
+    if (!sender->used)
+        return;
+    sender->used = false;
+    hang_up(host, sender->to, sender->connection);
+}
+
 void stream_want(struct host *host)
 {
     struct server *server = &host->server;
@@ -197,7 +205,8 @@ static void connect_to(struct host *host, struct host *upstream)
         return;
     }
     world_trace(host, "pg: streams from n%u at %" PRIu64, upstream->index + 1, server->wal.end);
-    check_attached(host, upstream);
+    if (host != world->former) /* nobody compares that one with anything */
+        check_attached(host, upstream);
     send_wal(upstream, sender);
 }
 
@@ -355,21 +364,27 @@ void stream_view(struct host *host, const struct moment *moment)
         read_settings(&host->server, sender);
 }
 
-static bool counts(const struct sender *sender)
+bool stream_named(const struct world *world, const struct sender *sender)
 {
-    return sender->used && sender->streaming && sender->view.k > 0 && (sender->view.names >> sender->to & 1);
+    return sender->view.k > 0 && (sender->view.names >> world->hosts[sender->to].member & 1);
 }
 
-/* How far k of those who count have flushed, as the walsender `by` sees it. */
-static uint64_t synchronous_up_to(const struct server *server, const struct sender *by)
+static bool counts(const struct world *world, const struct sender *sender)
 {
+    return sender->used && sender->streaming && stream_named(world, sender);
+}
+
+/* How far k of those who count have flushed, as the walsender `by` sees it: PostgreSQL goes by names. */
+static uint64_t synchronous_up_to(const struct host *host, const struct sender *by)
+{
+    const struct server *server = &host->server;
     uint64_t flushed[SENDERS_MAX];
     uint32_t count = 0;
 
-    if (!counts(by))
+    if (!counts(host->world, by))
         return 0;
     for (uint32_t i = 0; i < SENDERS_MAX; i++) {
-        if (!counts(&server->senders[i]))
+        if (!counts(host->world, &server->senders[i]))
             continue;
         uint32_t at = count++;
         while (at > 0 && flushed[at - 1] < server->senders[i].flushed) {
@@ -384,7 +399,7 @@ static uint64_t synchronous_up_to(const struct server *server, const struct send
 void stream_release(struct host *host, const struct sender *by)
 {
     struct server *server = &host->server;
-    uint64_t up_to = by ? synchronous_up_to(server, by) : UINT64_MAX;
+    uint64_t up_to = by ? synchronous_up_to(host, by) : UINT64_MAX;
 
     if (!server_writable(host))
         return;

@@ -251,11 +251,32 @@ const struct meant *words_under(const struct world *world, uint64_t token)
     return count > 0 && world->words.said[count - 1].token == token ? &world->words.said[count - 1] : NULL;
 }
 
+static bool gives_up(const struct world *world, const struct meant *word, struct wal commit)
+{
+    return world->branches[commit.branch].timeline <= word->timeline && !wal_holds(world, word->kept, commit);
+}
+
 bool words_give_up(const struct world *world, struct wal commit)
 {
     for (uint32_t i = 0; i < world->words.said_count; i++)
-        if (world->branches[commit.branch].timeline <= world->words.said[i].timeline &&
-            !wal_holds(world, world->words.said[i].kept, commit))
+        if (gives_up(world, &world->words.said[i], commit))
+            return true;
+    return false;
+}
+
+const struct host *words_keep(const struct world *world, const struct meant *word, struct wal commit)
+{
+    for (uint32_t i = 0; i < world->profile.data; i++)
+        if ((word->asked >> i & 1) && world->hosts[i].server.wal.branch >= 0 &&
+            wal_holds(world, world->hosts[i].server.wal, commit))
+            return &world->hosts[i];
+    return NULL;
+}
+
+bool words_gave_up_before(const struct world *world, const struct meant *word, struct wal commit)
+{
+    for (const struct meant *before = world->words.said; before < word; before++)
+        if (gives_up(world, before, commit) && !words_keep(world, before, commit))
             return true;
     return false;
 }

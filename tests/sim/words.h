@@ -5,6 +5,7 @@
 #include "server.h"
 
 struct command;
+struct host;
 
 #define WORDS_MAX 64
 
@@ -31,5 +32,9 @@ void words_committed(struct world *world, const struct command *command); /* it 
 const struct meant *words_under(const struct world *world, uint64_t token);
 /* Some word has given this commit up. */
 bool words_give_up(const struct world *world, struct wal commit);
+/* Who has this commit of those whom the word still asked for; NULL: nobody. */
+const struct host *words_keep(const struct world *world, const struct meant *word, struct wal commit);
+/* A word before this one has given the commit up for good: nobody whom that one asked for has it. */
+bool words_gave_up_before(const struct world *world, const struct meant *word, struct wal commit);
 
 #endif

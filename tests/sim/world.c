@@ -172,22 +172,6 @@ static void let_happen(struct world *world, const struct moment *moment)
     kinds[moment->kind].run(host, moment);
 }
 
-static void init_host(struct world *world, uint32_t index)
-{
-    struct host *host = &world->hosts[index];
-
-    *host = (struct host){ .world = world, .index = index, .node_id = (int32_t)index + 1, .up = true, .boot = 1 };
-    host->data = index < world->profile.data;
-    (void)snprintf(host->name, sizeof host->name, "n%u", index + 1);
-    if (host->data)
-        (void)snprintf(host->conninfo, sizeof host->conninfo, "host=n%u", index + 1);
-    host->offset_us = world_chance(world, 10 * SEC, 100000 * SEC);
-    host->rate_ppm = world_chance(world, -4500, 4500); /* two hosts differ by less than 1 part in LEASE_DRIFT */
-    host->wall_offset_us = world_chance(world, -SEC, SEC);
-    host->guard.deadline_us = INT64_MAX;
-    host->server.wal.branch = -1;
-}
-
 static void init(struct world *world, uint64_t seed, int64_t seconds)
 {
     bool trace = world->trace;
@@ -203,6 +187,7 @@ static void init(struct world *world, uint64_t seed, int64_t seconds)
     world->bad_net_until_us = world->failing_until_us = 0;
     world->connections = world->serials = 0;
     memset(&world->words, 0, sizeof world->words);
+    world->former = NULL;
     world->branch_count = world->entry_count = world->servers_count = world->store_used = 0;
     world->end_us = seconds * SEC;
     world->heal_us = seconds * SEC * 6 / 10;
@@ -213,7 +198,7 @@ static void init(struct world *world, uint64_t seed, int64_t seconds)
     for (uint32_t i = 0; i < SLOTS_MAX; i++)
         world->free_slots[i] = (uint16_t)(SLOTS_MAX - 1 - i);
     for (uint32_t i = 0; i < world->profile.hosts; i++)
-        init_host(world, i);
+        host_init(&world->hosts[i], world, i);
 }
 
 void world_run(struct world *world, uint64_t seed, int64_t seconds)

@@ -14,7 +14,7 @@
 #include "server.h"
 #include "words.h"
 
-#define HOSTS_MAX 5
+#define HOSTS_MAX 6 /* five, and a machine that is no member any more */
 #define SLOTS_MAX 4096
 #define ENTRIES_MAX 32768
 #define SERVERS_MAX 512
@@ -70,6 +70,7 @@ struct host {
     struct world *world;
     uint32_t index;
     int32_t node_id;
+    uint32_t member; /* index of the host by whose name its server connects: its own, but for a former server */
     bool data;
     char name[NAME_SIZE], conninfo[NAME_SIZE];
     int64_t offset_us, wall_offset_us;
@@ -113,6 +114,7 @@ struct world {
     enum plant plant;
     struct profile profile;
     struct host hosts[HOSTS_MAX];
+    struct host *former; /* whose server was left behind when its host was replaced, and streams on; NULL: nobody's */
     int64_t cut_until_us[HOSTS_MAX][HOSTS_MAX][TRAFFIC_COUNT];
     int64_t bad_net_until_us, failing_until_us;
     uint32_t loss_permille, twice_permille;
@@ -160,6 +162,8 @@ void host_crank(struct host *host);
 void host_daemon_start(struct host *host);
 void host_daemon_crash(struct host *host);
 void host_power_off(struct host *host);
+/* What a host begins with. */
+void host_init(struct host *host, struct world *world, uint32_t index);
 void host_look(struct host *host);
 void host_moment(struct host *host, const struct moment *moment);
 void guard_moment(struct host *host, const struct moment *moment);
