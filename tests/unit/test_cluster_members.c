@@ -391,6 +391,26 @@ static void voters_stay_while_fenced(void)
     ACCEPTED(&cluster, agreed_voter(&cluster, D, true));
 }
 
+/* R11, R17: the lease without end is the old voters'; by no door, and no change is made of an older configuration. */
+static void voters_stay_while_a_pause_ends(void)
+{
+    struct cluster cluster;
+    struct command join;
+
+    agreed_four(&cluster, 1);
+    join = agreed_join(&cluster, C);
+    join.flag = true;
+    struct command stale = join;
+    stale.expect--;
+    REFUSED(&cluster, stale);
+    ACCEPTED(&cluster, agreed_pause(&cluster, W, PAUSE_ON));
+    ACCEPTED(&cluster, agreed_pause(&cluster, W, PAUSE_ENDING));
+    REFUSED(&cluster, agreed_voter(&cluster, C, false));
+    REFUSED(&cluster, join);
+    ACCEPTED(&cluster, agreed_pause(&cluster, A, PAUSE_OFF));
+    ACCEPTED(&cluster, join);
+}
+
 /* A voter that never said HELLO must not be taken out by a JOIN without force. */
 static void a_silent_voter_is_no_back_door(void)
 {
@@ -444,6 +464,7 @@ static const struct unit_test tests[] = {
     { "the last voter stays", the_last_voter_stays },
     { "only registered members vote", only_registered_members_vote },
     { "voters stay from FENCE to the end of the operation", voters_stay_while_fenced },
+    { "voters stay while a pause ends", voters_stay_while_a_pause_ends },
     { "a JOIN without force changes no voters", a_silent_voter_is_no_back_door },
     { "there is an end to members", there_is_an_end_to_members },
 };

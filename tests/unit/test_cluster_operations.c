@@ -221,8 +221,10 @@ static void only_the_winner_reports_its_promotion(void)
     promoted.token.no--;
     REFUSED(&cluster, promoted);
     promoted = agreed_promoted(&cluster);
+    promoted.lsn.at = 1500; /* the lag rule goes by where its own WAL begins */
     struct command late = promoted;
     ACCEPTED(&cluster, promoted);
+    CU_ASSERT_EQUAL(cluster.primary.position.at, 1500);
     CU_ASSERT(cluster.primary.phase == PRIMARY_ACTIVE && cluster.operation.kind == OPERATION_NONE);
     REFUSED(&cluster, late);
 }

@@ -96,9 +96,27 @@ static void what_an_operation_rests_on_stays(void)
         command.policy.durability = DURABILITY_ASYNC; /* R33 */
         REFUSED(&cluster, command);
         command = policy_of(&cluster);
+        command.policy.guard_kill_time_ms++;
+        REFUSED(&cluster, command);
+        command = policy_of(&cluster);
+        command.policy.fence_wait = FENCE_WAIT_NONE;
+        REFUSED(&cluster, command);
+        command = policy_of(&cluster);
         command.policy.synchronous_count = 2;
         ACCEPTED(&cluster, command);
     }
+}
+
+/* Said of what was before the pause, and late: it does not end what came after. */
+static void a_pause_is_not_ended_by_an_old_word(void)
+{
+    struct cluster cluster;
+
+    agreed_four(&cluster, 1);
+    struct command early = agreed_pause(&cluster, W, PAUSE_ENDING);
+    ACCEPTED(&cluster, agreed_pause(&cluster, W, PAUSE_ON));
+    (void)agreed_apply(&cluster, &early);
+    CU_ASSERT_EQUAL(cluster.pause, PAUSE_ON);
 }
 
 static void a_pause_ends_when_the_guard_is_armed(void)
@@ -382,6 +400,7 @@ static const struct unit_test tests[] = {
     { "lease_max goes up at once and down late", lease_max_goes_up_at_once_and_down_late },
     { "lease_max is not lowered by an old sight", lease_max_is_not_lowered_by_an_old_sight },
     { "what an operation rests on stays while it is open", what_an_operation_rests_on_stays },
+    { "a pause is not ended by an old word", a_pause_is_not_ended_by_an_old_word },
     { "a pause ends when the primary's guard is armed", a_pause_ends_when_the_guard_is_armed },
     { "no pause begins during an operation", no_pause_during_an_operation },
     { "a late copy of a pause changes nothing", a_late_copy_of_a_pause_changes_nothing },

@@ -129,6 +129,19 @@ static void its_own_data_counts_whatever_the_lag(void)
     CU_ASSERT(elected(&bench) == C);
 }
 
+/* C is there and has not told its end of WAL: it may hold more. It gets a failure_timeout. */
+static void who_can_be_reached_is_waited_for(void)
+{
+    static struct bench bench;
+
+    lost_winner(&bench, 1000, 1000);
+    bench.reports[2].fence.data = false;
+    bench.view.operation_since_us = NOW - 1000000;
+    CU_ASSERT(elected(&bench) == 0 && bench.plan.why == WHY_DEMANDS_UNMET);
+    bench.view.operation_since_us = NOW - 2000000;
+    CU_ASSERT(elected(&bench) == A);
+}
+
 /* Where the winner's timeline began the others' WAL of the old one ends to be its: positions beyond say nothing. */
 static void a_tail_of_the_old_timeline_is_no_nearness(void)
 {
@@ -195,6 +208,7 @@ static const struct unit_test tests[] = {
     { "a winner that never promoted is replaced", a_winner_that_never_promoted_is_replaced },
     { "a newer timeline holds what it began after", a_newer_timeline_holds_what_it_began_after },
     { "its own data counts whatever the lag", its_own_data_counts_whatever_the_lag },
+    { "who can be reached is waited for", who_can_be_reached_is_waited_for },
     { "a tail of the old timeline is no nearness", a_tail_of_the_old_timeline_is_no_nearness },
     { "too few who know are nobody", too_few_who_know_are_nobody },
     { "beyond the limit a person decides", beyond_the_limit_a_person_decides },

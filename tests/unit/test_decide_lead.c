@@ -372,6 +372,13 @@ static void a_switchover_ends(void)
         CU_ASSERT_FATAL(bench.plan.command_count == 1);
         CU_ASSERT_EQUAL(bench.plan.commands[0].kind, late ? COMMAND_ELECT : COMMAND_FENCE);
         old->fence.clean = old->fence.data = true;
+        target->end.at = HELD;
+        target->pg_state = PG_STOPPED; /* what it holds is there, but nobody who could promote it */
+        old->fence.end.at = HELD;
+        old->fence.timeline.no = AGREED_TIMELINE;
+        lead_decide(&bench.cluster, &bench.view, NOW, &bench.plan);
+        CU_ASSERT(bench.plan.command_count == 0 && bench.plan.why == WHY_SWITCHOVER_RECEIVING);
+        target->pg_state = PG_STANDBY;
         target->end.at = MISSED;
         old->fence.end.at = HELD;
         old->fence.timeline.no = AGREED_TIMELINE;

@@ -31,6 +31,90 @@ static void furthest_may_not(struct bench *bench)
     bench->view.operation_since_us = NOW - SECOND;
 }
 
+/* The writer is silent; B and C have told their ends of WAL, and all others' grants are over. */
+static void writer_silent(struct bench *bench)
+{
+    const int32_t voters[] = { B, C, W };
+
+    fenced(&bench->cluster);
+    choose_view(0, bench);
+    bench->view.heard[index_of(bench, A)].report = NULL;
+    bench->view.operation_since_us = NOW - SECOND;
+    for (size_t i = 0; i < ARRAY_LEN(voters); i++) {
+        struct report *voter = report(bench, voters[i]);
+        if (voters[i] != W)
+            has_data(voter, &bench->cluster, HELD);
+        voter->fence.token = bench->cluster.token;
+        voter->fence.grants_over = true;
+    }
+}
+
+static bool elects(struct bench *bench)
+{
+    lead_decide(&bench->cluster, &bench->view, NOW, &bench->plan);
+    return bench->plan.command_count == 1 && bench->plan.commands[0].kind == COMMAND_ELECT;
+}
+
+/* R12: only who says it of the state with the fence in it, and whose grants count, ends the old primary's lease. */
+static void only_voters_that_applied_the_fence_end_the_lease(void)
+{
+    static struct bench bench;
+
+    writer_silent(&bench);
+    CU_ASSERT_TRUE(elects(&bench));
+    struct report *witness = &bench.reports[index_of(&bench, W)], *c = &bench.reports[index_of(&bench, C)];
+    witness->fence.grants_over = false;
+    CU_ASSERT(!elects(&bench) && bench.plan.why == WHY_WRITER_LIVE);
+    witness->fence.grants_over = true;
+    witness->token.no--;
+    CU_ASSERT(!elects(&bench) && bench.plan.why == WHY_WRITER_LIVE);
+    witness->token = bench.cluster.token;
+    witness->fence.token.no--;
+    CU_ASSERT(!elects(&bench) && bench.plan.why == WHY_WRITER_LIVE);
+    witness->fence.token = bench.cluster.token;
+    bench.cluster.members[index_of(&bench, W)].voter = false;
+    CU_ASSERT_TRUE(elects(&bench)); /* two of three */
+    c->fence.grants_over = false;
+    CU_ASSERT(!elects(&bench) && bench.plan.why == WHY_WRITER_LIVE);
+}
+
+/* The winner's commits wait for nobody who does not follow it: whose WAL is not on its history, who was written off. */
+static void commits_wait_for_those_who_follow(void)
+{
+    static struct bench bench;
+
+    writer_silent(&bench);
+    CU_ASSERT(elects(&bench) && bench.plan.commands[0].node_id == B && bench.plan.commands[0].demand.k == 1);
+    agreed_give(&bench.cluster, B, 0);
+    struct report *b = &bench.reports[index_of(&bench, B)];
+    b->timeline = b->fence.timeline = bench.cluster.timeline_max;
+    CU_ASSERT(elects(&bench) && bench.plan.commands[0].node_id == B && bench.plan.commands[0].demand.k == 0);
+
+    writer_silent(&bench);
+    ACCEPTED(&bench.cluster, agreed_word(&bench.cluster, COMMAND_WRITE_OFF, C, HELD));
+    CU_ASSERT(elects(&bench) && bench.plan.commands[0].node_id == B && bench.plan.commands[0].demand.k == 0);
+}
+
+/* A winner has time to promote while it holds its lease, and less where it gets none. */
+static void a_winner_gets_its_time(void)
+{
+    static struct bench bench;
+
+    fenced(&bench.cluster);
+    ACCEPTED(&bench.cluster, agreed_elect(&bench.cluster, B, DEMAND(1, A, C)));
+    for (int leased = 0; leased < 2; leased++) {
+        int64_t patience_us = (leased ? 70 : 20) * SECOND;
+        for (int late = 0; late < 2; late++) {
+            choose_view(0, &bench);
+            report(&bench, B)->lease_valid = leased;
+            bench.view.operation_since_us = NOW - patience_us - late;
+            lead_decide(&bench.cluster, &bench.view, NOW, &bench.plan);
+            CU_ASSERT_EQUAL(bench.plan.why, late ? WHY_WINNER_FAILED : WHY_WINNER_WORKS);
+            CU_ASSERT_EQUAL(bench.plan.command_count, (uint32_t)late);
+        }
+    }
+}
+
 /* R28: fetch first, then report again, then ELECT; never the other way round. */
 static void the_winner_fetches_before_it_is_elected(void)
 {
@@ -353,6 +437,9 @@ static const struct unit_test tests[] = {
     { "silence counts from the settings that say how long it may be", silence_counts_from_the_settings },
     { "who is refused by Raft keeps nobody waiting", who_is_refused_keeps_nobody_waiting },
     { "leadership goes to a witness that hears the primary, and stays there", leadership_goes_to_a_witness },
+    { "only voters that applied the fence end the lease", only_voters_that_applied_the_fence_end_the_lease },
+    { "commits wait for those who follow", commits_wait_for_those_who_follow },
+    { "a winner gets its time", a_winner_gets_its_time },
     { "the winner fetches before it is elected", the_winner_fetches_before_it_is_elected },
     { "a fetch ends", a_fetch_ends },
     { "who fails is tried again after a pause", who_fails_is_tried_after_a_pause },

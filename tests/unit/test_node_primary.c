@@ -103,11 +103,22 @@ static void a_promoted_winner_stops_at_the_guards_moment(void)
     }
 }
 
+/* A restarted daemon is told of a newer token before its first lease: no page vouches for it any more. */
+static void a_newer_token_is_waited_for_by_nobody(void)
+{
+    in_order();
+    view.lease.end_us = 0;
+    CU_ASSERT_NOT_EQUAL(decide_at(NOW), ACT_KILL);
+    view.lease.refused = true;
+    CU_ASSERT(decide_at(NOW) == ACT_KILL && plan.trouble == TROUBLE_GIVING_UP);
+}
+
 static const struct unit_test tests[] = {
     { "a primary on another timeline is stopped", another_timeline_is_stopped },
     { "a start is permitted after the stop", a_start_is_permitted_after_the_stop },
     { "a start in place shows nobody what may be gone", a_start_in_place_shows_nobody_what_may_be_gone },
     { "checkpoints are written where somebody waits for them", checkpoints_are_written_where_somebody_waits_for_them },
+    { "a newer token is waited for by nobody", a_newer_token_is_waited_for_by_nobody },
     { "a promoted winner stops at the guard's moment", a_promoted_winner_stops_at_the_guards_moment },
 };
 const struct unit_suite suite_node_primary = UNIT_SUITE("node_primary", tests);
