@@ -74,6 +74,7 @@ static void standby_needs_its_signal(void)
 
     rule_take(&rule, &standby, 10);
     CU_ASSERT_TRUE(rule_asks_for_signal(&rule, -1, 10));
+    CU_ASSERT_FALSE(rule_asks_for_signal(&rule, 0, DEADLINE)); /* nobody was counted since the deadline */
     CU_ASSERT_EQUAL(rule_now(&rule, DEADLINE), RULE_QUIT);
     /* The file's disk may be dead: no look at it before the work is done. */
     CU_ASSERT_FALSE(rule_asks_for_signal(&rule, 2, DEADLINE));

@@ -153,6 +153,14 @@ static void the_end_is_final_before_it_is_compared(void)
     node_decide(&cluster, &view, NOW, &plan);
     CU_ASSERT(plan.action.kind == ACT_NONE && plan.why == WHY_STANDBY_COMPARE && plan.diverged_under.no == 0);
     view.pg.end.at = 1000;
+    view.rejoin = REJOIN_FOLLOW;
+    view.diverged_under = cluster.primary.token; /* known to have diverged: with that setting nothing is touched */
+    node_decide(&cluster, &view, NOW, &plan);
+    CU_ASSERT(plan.action.kind == ACT_NONE && plan.why == WHY_STANDBY_DIVERGED && !plan.forget_directory);
+    view.rejoin = REJOIN_REWIND;
+    node_decide(&cluster, &view, NOW, &plan);
+    CU_ASSERT_EQUAL(plan.action.kind, ACT_STOP);
+    view.diverged_under.no = 0;
     view.pg.conf.upstream = C; /* a receiver may come at any moment */
     node_decide(&cluster, &view, NOW, &plan);
     CU_ASSERT_EQUAL(plan.action.kind, ACT_DETACH);
