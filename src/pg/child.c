@@ -63,14 +63,23 @@ static void close_all(struct child *child)
     uv_close((uv_handle_t *)&child->errors.pipe, closed);
 }
 
-/* The last line with something in it that does not go on from the one before (those begin with a tab). */
-static const char *last_line(const char *text, char *line, size_t size)
+bool child_names_error(const char *line, size_t length)
 {
+    return memmem(line, length, ": error: ", 9) || memmem(line, length, ": fatal: ", 9);
+}
+
+/* The last line with something in it that does not go on from the one before (those begin with a tab); where one names
+ * an error, the first such: what comes of it is told after it. */
+static const char *telling_line(const char *text, char *line, size_t size)
+{
+    bool named = false;
+
     line[0] = '\0';
     while (*text) {
         size_t length = strcspn(text, "\r\n");
-        if (length > 0 && text[0] != '\t' && text[0] != ' ')
+        if (length > 0 && text[0] != '\t' && text[0] != ' ' && !named)
             (void)snprintf(line, size, "%.*s", (int)length, text);
+        named = named || child_names_error(text, length);
         text += length;
         text += strspn(text, "\r\n");
     }
@@ -93,7 +102,7 @@ static void describe(const struct child *child, struct child_end *end)
         used = snprintf(end->problem, size, "%s: exited with status %d", child->name, child->status);
     if (used <= 0 || used >= (int)size)
         return;
-    if (last_line(child->errors.text, line, sizeof line)[0])
+    if (telling_line(child->errors.text, line, sizeof line)[0])
         (void)snprintf(end->problem + used, size - (size_t)used, ": %s", line);
 }
 

@@ -28,13 +28,16 @@ struct child_end {
     bool timed_out;
     const char *output; /* borrowed until return */
     const char *errors;
-    char problem[512]; /* empty when it exited with 0: "pg_rewind: exited with status 1: <last line of errors>" */
+    char problem[512]; /* empty when it exited with 0: "pg_rewind: exited with status 1: <its telling line>" */
 };
 
 typedef void (*child_done_fn)(void *ctx, const struct child_end *end);
 
 /* Starts it; done() comes exactly once, never from within, also where it could not be started. */
 struct child *child_run(struct pool *pool, const struct child_spec *spec, child_done_fn done, void *ctx);
+
+/* True for a line in which a program of PostgreSQL names an error; others may follow it, of what it cleans up. */
+bool child_names_error(const char *line, size_t length);
 
 /* How long it has said nothing. */
 int64_t child_silent_us(const struct child *child);

@@ -12,6 +12,7 @@
 
 #include "base/file.h"
 #include "guard/instance.h"
+#include "pg/child.h"
 #include "pg/conf.h"
 #include "pg/place.h"
 #include "pg/programs.h"
@@ -158,16 +159,19 @@ int clone_command_make(struct clone_command *ret, const struct clone_options *op
     return 0;
 }
 
+/* last: the last line, or the first that names an error. */
 static void read_lines(int fd, char *last, void (*line)(void *ctx, const char *text), void *ctx)
 {
     char text[LINE_SIZE];
+    bool named = false;
     FILE *file = fdopen(fd, "r");
 
     last[0] = '\0';
     while (file && fgets(text, sizeof text, file)) {
         text[strcspn(text, "\r\n")] = '\0';
-        if (text[0])
+        if (text[0] && !named)
             (void)text_copy(last, LINE_SIZE, text);
+        named = named || child_names_error(text, strlen(text));
         if (line)
             line(ctx, text);
     }

@@ -91,6 +91,7 @@ struct ending {
     unsigned ends;
     bool timed_out;
     int64_t ended_us;
+    char problem[512];
 };
 
 static void ended(void *ctx, const struct child_end *end)
@@ -100,6 +101,29 @@ static void ended(void *ctx, const struct child_end *end)
     ending->ends++;
     ending->timed_out = end->timed_out;
     ending->ended_us = clock_boot_us();
+    (void)text_copy(ending->problem, sizeof ending->problem, end->problem);
+}
+
+/* pg_basebackup says why it fails, then that its other half ended. */
+static void tells_the_error(void)
+{
+    const char *const fails[] = { "/bin/sh", "-c",
+                                  "echo 'backup: error: no room' >&2; echo 'backup: error: a child ended' >&2; exit 1",
+                                  NULL };
+    const char *const cleans[] = { "/bin/sh", "-c", "echo 'backup: removing contents' >&2; exit 1", NULL };
+    struct child_spec spec = { .argv = fails, .timeout_ms = 5000 };
+    struct ending ending = { 0 };
+    struct pool pool = { .loop = &loop };
+
+    loop_start();
+    (void)child_run(&pool, &spec, ended, &ending);
+    RUN_UNTIL(ending.ends == 1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(ending.problem, "backup: error: no room"));
+    spec.argv = cleans;
+    (void)child_run(&pool, &spec, ended, &ending);
+    RUN_UNTIL(ending.ends == 2);
+    CU_ASSERT_PTR_NOT_NULL(strstr(ending.problem, "removing contents"));
+    loop_end();
 }
 
 /* What a clone rests on: its time is counted from the last word. */
@@ -128,6 +152,7 @@ static const struct unit_test tests[] = {
     { "an unfinished copy of our own is known", knows_its_own },
     { "nothing else is taken for it", takes_nothing_else_for_its_own },
     { "a program lives on while it says something", lives_while_it_says_something },
+    { "the first error is told, not what came of it", tells_the_error },
 };
 
 const struct unit_suite suite_pg_leftover = UNIT_SUITE("pg_leftover", tests);
