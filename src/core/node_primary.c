@@ -101,7 +101,8 @@ void node_elected(struct node_turn *turn)
     if (token_is(view->promote_failed, turn->cluster->token)) {
         turn->plan->trouble = TROUBLE_FAILED;
         turn->plan->lease = false;
-        if (view->pg.state == PG_PRIMARY || view->pg.state == PG_ORPHANS)
+        /* What was ordered cannot be called back: a server that is a standby still may open at any moment. */
+        if (node_pg_runs(&view->pg))
             node_kill(turn, WHY_ELECTED_FAILED);
         else
             node_because(turn, WHY_ELECTED_FAILED, NULL);

@@ -288,6 +288,27 @@ static void slots_do_not_wait_for_a_checkpoint(void)
     CU_ASSERT_EQUAL(plan.action.kind, ACT_SLOTS);
 }
 
+/* G1: a promotion that was ordered and given up comes about yet, and nobody may be there then to see it. */
+static void a_promotion_that_was_given_up_is_ended(void)
+{
+    static const enum pg_state running[] = { PG_STARTING, PG_STANDBY, PG_PRIMARY, PG_ORPHANS };
+    static struct cluster cluster;
+    static struct node_view view = { .node_id = B };
+    static struct node_plan plan;
+
+    elected_b(&cluster);
+    look_at(&cluster, &view, &plan);
+    view.promote_failed = cluster.token;
+    for (uint32_t i = 0; i < ARRAY_LEN(running); i++) {
+        view.pg.state = running[i];
+        node_decide(&cluster, &view, NOW, &plan);
+        CU_ASSERT(plan.action.kind == ACT_KILL && plan.trouble == TROUBLE_FAILED && !plan.lease);
+    }
+    view.pg.state = PG_STOPPED;
+    node_decide(&cluster, &view, NOW, &plan);
+    CU_ASSERT(plan.action.kind == ACT_NONE && plan.trouble == TROUBLE_FAILED);
+}
+
 static const struct unit_test tests[] = {
     { "the holder gives up before its guard strikes", the_holder_gives_up_before_the_guard_strikes },
     { "what is being made has no identity", what_is_being_made_has_no_identity },
@@ -298,6 +319,7 @@ static const struct unit_test tests[] = {
     { "a readmitted standby changes its slot", a_readmitted_standby_changes_its_slot },
     { "orphans under a fence are ended", orphans_under_a_fence_are_ended },
     { "a winner whose timeline is not known yet is not stopped", a_winner_of_unknown_timeline_is_not_stopped },
+    { "a promotion that was given up is ended", a_promotion_that_was_given_up_is_ended },
     { "slots do not wait for a checkpoint that fails", slots_do_not_wait_for_a_checkpoint },
 };
 const struct unit_suite suite_node_plans = UNIT_SUITE("node_plans", tests);
