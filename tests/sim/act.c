@@ -40,6 +40,8 @@ static int64_t step_start(struct host *host, bool as_primary)
             return fail(host, ERR_CORRUPT, "no usable data directory");
         if (server_runs(server) || server->orphans)
             return fail(host, ERR_REFUSED, "a server runs already");
+        if (server->system != SYSTEM_OWN)
+            check_fail(host->world, "G7", "n%u starts another system's server", host->index + 1);
         server_write_conf(host, &act->action.conf);
         server->signal = !as_primary;
         check_start(host, as_primary);
@@ -185,7 +187,7 @@ static bool source_answers(struct host *host, const struct host *source)
            (source->server.state == SERVER_PRIMARY || source->server.state == SERVER_STANDBY) &&
            net_open(host->world, host->index, source->index, TRAFFIC_WAL) &&
            net_open(host->world, source->index, host->index, TRAFFIC_WAL) &&
-           host->world->now_us >= source->server.hung_until_us;
+           host->world->now_us >= source->server.hung_until_us && source->server.system == SYSTEM_OWN;
 }
 
 /* pg_rewind sees two servers of one timeline, as far as the control files say. */
@@ -205,6 +207,7 @@ static void take_source(struct host *host, const struct host *source)
     struct server *server = &host->server;
 
     server->present = true;
+    server->system = source->server.system;
     server->incomplete = false;
     server->wal = source->server.wal;
     server->checkpoint = server->replayed = server->wal.end;
@@ -227,6 +230,8 @@ static int64_t step_copy(struct host *host)
     if (!source_answers(host, source))
         return fail(host, ERR_DB_CONN, "the source cannot be reached");
     if (act->step == 0) {
+        if (rewind && server->system != SYSTEM_OWN)
+            return fail(host, ERR_REJOIN, "source and target are of different systems");
         if (rewind && !usable(host))
             return fail(host, ERR_CORRUPT, "nothing to rewind");
         if (rewind && world_permille(host->world, 80))

@@ -41,6 +41,7 @@ enum moment_kind {
     AT_GUARD_KILL, /* the guard's signals have had their effect; a: its life */
     AT_DAEMON,     /* the daemon is started again */
     AT_POWER,      /* the host is switched on again */
+    AT_MOUNT,      /* the host is switched off, and on with its file system mounted again */
     AT_OPERATOR,   /* founding, joining and what an operator does */
     AT_FAULT,      /* the next fault */
     AT_HEAL,       /* all faults end */

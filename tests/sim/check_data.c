@@ -63,7 +63,7 @@ static void check_demands(struct host *host, struct wal commit)
             const struct host *one = host_of_directory(world, demand->directories[j]);
             named++;
             /* One whose host was replaced held it when it replied. */
-            if (one && !one->server.present)
+            if (one && (!one->server.present || one->server.system != SYSTEM_OWN))
                 continue;
             lack += !one || one->server.wal.branch < 0 || !wal_holds(world, one->server.wal, commit);
         }
@@ -173,7 +173,7 @@ void check_data_lost(struct host *host)
         struct wal commit = { (int32_t)i, world->branches[i].acked };
         bool held = commit.end == 0;
         for (uint32_t j = 0; j < world->profile.data && !held; j++)
-            held = world->hosts[j].server.wal.branch >= 0 && wal_holds(world, world->hosts[j].server.wal, commit);
+            held = host_wal(&world->hosts[j]).branch >= 0 && wal_holds(world, host_wal(&world->hosts[j]), commit);
         if (!held)
             check_fail(world, "G3",
                        "n%u gives up the last copy of the commit acknowledged at %" PRIu64 " of timeline %u",

@@ -30,14 +30,15 @@ enum fault {
     FAULT_LEADER,
     FAULT_BY_HAND,
     FAULT_WIPE,
+    FAULT_OTHER_SYSTEM,
     FAULT_COUNT
 };
 
 static const char *const names[FAULT_COUNT] = {
-    "isolate",      "split",      "one-way", "cut-wal",   "cut-peers", "bad-net",   "daemon-crash",
-    "daemon-pause", "freeze",     "power",   "all-power", "postgres",  "orphans",   "autostart",
-    "guard",        "replay",     "hung",    "read-only", "slow-wal",  "slow-disk", "actions",
-    "wall-clock",   "switchover", "pause",   "policy",    "leader",    "by-hand",   "wipe",
+    "isolate", "split",     "one-way",   "cut-wal",   "cut-peers",    "bad-net",    "daemon-crash", "daemon-pause",
+    "freeze",  "power",     "all-power", "postgres",  "orphans",      "autostart",  "guard",        "replay",
+    "hung",    "read-only", "slow-wal",  "slow-disk", "actions",      "wall-clock", "switchover",   "pause",
+    "policy",  "leader",    "by-hand",   "wipe",      "other-system",
 };
 
 /* No fault outlives healing. */
@@ -222,10 +223,10 @@ static void disturb_network(struct host *host, enum fault fault)
 static void autostart(struct host *host)
 {
     struct server *server = &host->server;
-    bool whole = server->present && !server->incomplete && server->wal.branch >= 0 && server->conf_present;
+    bool whole = server->present && !server->incomplete && server->wal.branch >= 0;
+    bool open = server->system != SYSTEM_OWN || (server->conf_present && host->latched_boot == host->boot);
 
-    if (host->up && !host_frozen(host) && whole && host->latched_boot == host->boot && !server_runs(server) &&
-        !server->orphans)
+    if (host->up && !host_frozen(host) && whole && open && !server_runs(server) && !server->orphans)
         server_start(host, !server->signal);
 }
 
@@ -341,8 +342,8 @@ static bool may_be_wiped(struct host *host)
         const struct member *member = cluster_member(&world->check.reference, other->node_id);
         if (!other->joined || !member || !member->registered || !member->voter)
             return false;
-        held = held || (other != host && other->data && other->server.wal.branch >= 0 &&
-                        wal_holds_all_acked(world, other->server.wal, &lost));
+        held = held || (other != host && other->data && host_wal(other).branch >= 0 &&
+                        wal_holds_all_acked(world, host_wal(other), &lost));
     }
     if ((world->check.async && !check_at_rest(world, why, sizeof why)) || may_win(host))
         return false;
@@ -385,6 +386,21 @@ static void wipe(struct host *host)
     host->raft.exists = host->joined = false;
 }
 
+/* A file system is not mounted, or somebody has made a new one: a clone takes its place, or it is mounted again. */
+static void put_other_system(struct host *host)
+{
+    struct world *world = host->world;
+    bool comes_back = world->profile.rejoin != REJOIN_CLONE;
+
+    if (!host->data || !host->up || !host->joined || host->aside.present || !host->server.conf_present ||
+        (!comes_back && !may_be_wiped(host)))
+        return;
+    power_off(host, SEC);
+    host_other_system(host, comes_back);
+    if (comes_back)
+        world_put(host, AT_MOUNT, lasts(world, 2 * SEC, 12 * SEC) - world->now_us, 0, 0);
+}
+
 static void operate_or_meddle(struct host *host, enum fault fault)
 {
     struct world *world = host->world;
@@ -399,6 +415,8 @@ static void operate_or_meddle(struct host *host, enum fault fault)
         promote_by_hand(host);
     else if (fault == FAULT_WIPE)
         wipe(host);
+    else if (fault == FAULT_OTHER_SYSTEM)
+        put_other_system(host);
     else if (host->daemon_up)
         group_transfer(host, world->hosts[rand_below(&world->rand, world->profile.hosts)].raft.raft_id);
 }
@@ -426,7 +444,8 @@ static enum fault draw(struct world *world)
     for (uint32_t tries = 0; tries < 50; tries++) {
         enum fault fault = (enum fault)rand_below(&world->rand, FAULT_COUNT);
         bool rare = fault == FAULT_ALL_POWER || fault == FAULT_PAUSE || fault == FAULT_POLICY || fault == FAULT_HUNG ||
-                    fault == FAULT_READ_ONLY || fault == FAULT_BY_HAND || fault == FAULT_WIPE;
+                    fault == FAULT_READ_ONLY || fault == FAULT_BY_HAND || fault == FAULT_WIPE ||
+                    fault == FAULT_OTHER_SYSTEM;
         if (fault == FAULT_BY_HAND && world->plant == PLANT_FOREIGN_PASSES)
             return fault; /* what this one needs, often */
         if ((world->profile.faults >> fault & 1) && (!rare || world_permille(world, 350)))

@@ -16,6 +16,7 @@ void host_init(struct host *host, struct world *world, uint32_t index)
     host->wall_offset_us = world_chance(world, -SEC, SEC);
     host->guard.deadline_us = INT64_MAX;
     host->server.wal.branch = -1;
+    host->server.system = SYSTEM_OWN;
 }
 
 /* -- the manager's ports ------------------------------------------------------------------------------------------ */
@@ -76,6 +77,8 @@ static int port_save_directory(void *ctx, struct directory_id directory)
 
     if (directory_spoiled(directory) && host->world->plant == PLANT_FOREIGN_PASSES)
         return 0;
+    if (directory.no != 0 && host->server.system != SYSTEM_OWN)
+        check_fail(host->world, "G7", "n%u gives an identity to another system's data", host->index + 1);
     host->directory = directory;
     check_directory(host, directory);
     return 0;
@@ -276,6 +279,41 @@ void host_power_off(struct host *host)
     host->offset_us = world_chance(host->world, 2 * SEC, 20 * SEC) - host->world->now_us;
 }
 
+struct wal host_wal(const struct host *host)
+{
+    return host->aside.present ? host->aside.wal : host->server.wal;
+}
+
+void host_other_system(struct host *host, bool comes_back)
+{
+    struct world *world = host->world;
+    struct server *server = &host->server;
+    uint32_t timeline = (uint32_t)world_chance(world, 1, 40);
+
+    assert(!host->up);
+    if (comes_back)
+        host->aside = *server;
+    world_trace(host, "another system's data is there");
+    *server = (struct server){ .system = SYSTEM_OTHER, .present = true, .was_primary = true, .run = server->run };
+    server->clean = world_permille(world, 500);
+    server->wal = (struct wal){ wal_branch(world, timeline, -1, 0), (uint64_t)world_chance(world, 1, 0x4000000) };
+    server->checkpoint = server->replayed = server->wal.end;
+    histories_add(server, timeline);
+}
+
+static void on_mount(struct host *host)
+{
+    uint64_t run;
+
+    host_power_off(host);
+    run = host->server.run;
+    host->server = host->aside;
+    host->server.run = run + 1;
+    host->aside.present = false;
+    world_trace(host, "its own data is back");
+    world_put(host, AT_POWER, world_chance(host->world, 5 * MS, 500 * MS), 0, 0);
+}
+
 static void on_power(struct host *host)
 {
     if (host->up)
@@ -328,6 +366,9 @@ void host_moment(struct host *host, const struct moment *moment)
         break;
     case AT_POWER:
         on_power(host);
+        break;
+    case AT_MOUNT:
+        on_mount(host);
         break;
     default:
         assert(false);

@@ -118,7 +118,7 @@ void server_look(struct host *host, struct pg_seen *ret_seen)
     ret_seen->at_us = clock_of(host);
     if (ret_seen->state == PG_ABSENT)
         return;
-    ret_seen->system_identifier = 7;
+    ret_seen->system_identifier = server->system;
     ret_seen->version_number = 150018;
     ret_seen->conf_present = server->conf_present;
     ret_seen->conf = server->conf;

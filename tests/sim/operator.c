@@ -112,7 +112,7 @@ static void found(struct host *founder)
 {
     struct command command = { .kind = COMMAND_FOUND,
                                .cluster_id = founder->world->seed + 1,
-                               .system_identifier = 7,
+                               .system_identifier = SYSTEM_OWN,
                                .policy = founder->world->profile.policy,
                                .timeline = { 1 } };
 
@@ -137,7 +137,7 @@ struct host *operator_through(struct world *world, bool leading)
 
 static void join(struct world *world, struct host *host)
 {
-    struct command command = { .kind = COMMAND_JOIN, .system_identifier = 7 };
+    struct command command = { .kind = COMMAND_JOIN, .system_identifier = SYSTEM_OWN };
     struct host *through = operator_through(world, true);
 
     if (!through || !host->up)

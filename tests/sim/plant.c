@@ -143,6 +143,9 @@ void plant_look(struct host *host, struct pg_seen *seen)
     case PLANT_FOREIGN_PASSES:
         pass_for_own(cluster, seen);
         break;
+    case PLANT_OTHER_PASSES:
+        seen->system_identifier = SYSTEM_OWN;
+        break;
     case PLANT_FORMER_PASSES:
         for (uint32_t i = 0; i < seen->walsender_count; i++)
             seen->walsenders[i].slot_node = 0;

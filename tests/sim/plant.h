@@ -22,6 +22,7 @@
     PLANT(FOREIGN_PASSES, "foreign-passes", "G3 LIVE", "WAL made by hand passes for the newest given out (R36)")       \
     PLANT(NO_CHECKPOINT, "no-checkpoint", "G3", "a new primary says that it has a checkpoint, and has none (R6)")      \
     PLANT(FORMER_PASSES, "former-passes", "G3", "who was left behind streams on as if it were its successor (R7)")     \
+    PLANT(OTHER_PASSES, "other-system-passes", "G7", "another system's data passes for the cluster's own")             \
     PLANT(EARLY_ACK, "early-ack", "G3", "PostgreSQL acknowledges without waiting")                                     \
     PLANT(SHORT_MEMORY, "short-memory", "G4", "voters forget how far the primary had come")                            \
     PLANT(MUTE_SWITCHOVER, "mute-switchover", "G5", "nothing ends a switchover")                                       \

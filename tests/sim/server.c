@@ -134,7 +134,8 @@ void server_start(struct host *host, bool as_primary)
     server->run++;
     server->state = SERVER_STARTING;
     server->starting_primary = as_primary;
-    server->promoting = server->by_hand = false;
+    server->promoting = false;
+    server->by_hand = server->system != SYSTEM_OWN; /* nobody of ours writes there */
     server->orphans = false;
     server->started_us = clock_of(host);
     server->received = false;

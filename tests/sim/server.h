@@ -14,6 +14,8 @@
 #define BRANCHES_MAX 1024
 #define SENDERS_MAX 12
 #define CLIENTS 2
+#define SYSTEM_OWN 7u
+#define SYSTEM_OTHER 8u
 #define TIMELINES_MAX 2048 /* numbers whose history files are kept track of */
 
 struct host;
@@ -69,6 +71,7 @@ struct client {
 
 struct server {
     /* the data directory */
+    uint64_t system; /* identifier */
     bool present, incomplete;
     struct wal wal;
     bool clean, was_primary, signal;

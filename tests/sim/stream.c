@@ -177,7 +177,8 @@ static void connect_to(struct host *host, struct host *upstream)
     uint32_t theirs = wal_timeline(world, upstream->server.wal);
     uint64_t fork = wal_visible_fork(world, server->wal, upstream->server.wal);
 
-    if (fork == 0 || !fetch_histories(host, &upstream->server, own, theirs)) {
+    if (server->system != upstream->server.system || fork == 0 ||
+        !fetch_histories(host, &upstream->server, own, theirs)) {
         retry(host);
         return;
     }

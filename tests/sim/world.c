@@ -44,6 +44,7 @@ static const struct {
     [AT_GUARD_KILL] = { SCOPE_HOST, guard_moment },
     [AT_DAEMON] = { SCOPE_HOST, host_moment },
     [AT_POWER] = { SCOPE_WORLD, host_moment },
+    [AT_MOUNT] = { SCOPE_WORLD, host_moment },
     [AT_OPERATOR] = { SCOPE_WORLD, NULL },
     [AT_FAULT] = { SCOPE_WORLD, NULL },
     [AT_HEAL] = { SCOPE_WORLD, NULL },

@@ -94,6 +94,7 @@ struct host {
     struct guard_fake guard;
     struct act_fake act;
     struct server server;
+    struct server aside; /* what its file system holds while that is not mounted; present: it is not */
     struct manager manager;
 };
 
@@ -169,6 +170,11 @@ void host_moment(struct host *host, const struct moment *moment);
 void guard_moment(struct host *host, const struct moment *moment);
 void guard_order(struct host *host, enum guard_wish mode, int64_t kill_at_us);
 void guard_die(struct host *host);
+
+/* The WAL that its data directory has, mounted or not. */
+struct wal host_wal(const struct host *host);
+/* The file system with its data directory is away, and another PostgreSQL system's data is there: after a boot. */
+void host_other_system(struct host *host, bool comes_back);
 
 /* act.c */
 void act_begin(struct host *host, const struct pg_action *action);
