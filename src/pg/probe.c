@@ -25,10 +25,11 @@
 #include "pg/resolve.h"
 
 #define MS INT64_C(1000)
-#define STARTING_MS 20   /* between connection attempts while the server starts */
-#define REFUSED_QUICK 20 /* so many of a server that is ready; then it is no matter of a moment (a password), */
-#define REFUSED_MS 250   /* and each writes a line into its log */
-#define ORPHANS_MS 5     /* between looks while processes without a postmaster are left */
+#define STARTING_MS 20      /* between connection attempts while the server starts */
+#define STARTING_QUICK 1000 /* so many, about 20 s; who still starts then waits for WAL, or replays much, */
+#define REFUSED_QUICK 20    /* and who is ready and refuses so many does so for a while (a password): */
+#define REFUSED_MS 250      /* each writes a line into its log */
+#define ORPHANS_MS 5        /* between looks while processes without a postmaster are left */
 #define PATIENCE_MS_MIN 500
 #define RENEW_US (20 * INT64_C(1000000))
 #define NO_KNOCK_US (300 * INT64_C(1000000))
@@ -363,7 +364,7 @@ static void fresh_failed(struct pg *pg, const struct conn_answer *answer)
         write_over_kept(pg);
     if (!pg->probe.life.known)
         state_by_file(pg);
-    pg->probe.refused = seen->state == PG_STARTING ? 0 : pg->probe.refused + 1;
+    pg->probe.refused++;
     resolve_again(pg);
     pg->probe.soon = pg->probe.soon || pg->probe.again;
     pg->probe.again = false;
@@ -440,13 +441,20 @@ static void fresh_opened(void *ctx, const struct conn_answer *answer)
     }
 }
 
+static int64_t unknown_every_us(const struct probe *probe)
+{
+    unsigned quick = probe->seen.state == PG_STARTING ? STARTING_QUICK : REFUSED_QUICK;
+
+    return (probe->refused > quick ? REFUSED_MS : STARTING_MS) * MS;
+}
+
 /* How long after the last attempt the next new connection is made. */
 static int64_t try_every_us(const struct pg *pg)
 {
     const struct probe *probe = &pg->probe;
 
     if (!probe->kept && (!probe->life.known || probe->soon))
-        return (probe->refused > REFUSED_QUICK ? REFUSED_MS : STARTING_MS) * MS;
+        return unknown_every_us(probe);
     /* Connections in earnest cost more, so where nothing else does they come less often. */
     unsigned every_ms = clock_boot_us() < probe->no_knock_till_us ? probe->knock_ms * 5 / 2 : probe->knock_ms;
     return (every_ms - DEFER_MS) * MS; /* timers may fire a little early */

@@ -33,7 +33,7 @@ struct probe {
     int64_t renewed_at_us;    /* when the kept connection was a new one */
     int64_t no_knock_till_us; /* knocks are not understood (hostssl only, say) */
     bool write_owed;          /* a knock was taken, the kept connection was busy */
-    unsigned refused;         /* new connections in a row that failed, of a server that is ready */
+    unsigned refused;         /* new connections in a row that failed */
     int64_t kept_at_us;       /* when the kept connection answered last */
     int64_t kept_asked_us;    /* when the newest query of a look began, over the kept connection */
     int64_t fresh_asked_us;   /* and over a new one */
