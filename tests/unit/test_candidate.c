@@ -429,6 +429,26 @@ static void less_than_was_told_covers_nothing(void)
     CU_ASSERT(bench.ranking.less && !bench.ranking.covered);
 }
 
+/* Whom operators are shown: who holds most of those who count, and of those who were written off where nobody else is.
+ */
+static void who_holds_most_may_be_written_off(void)
+{
+    static struct bench bench;
+    struct timeline timeline;
+    struct lsn end;
+
+    fenced_bench(&bench, 1);
+    CU_ASSERT_EQUAL(candidate_most(&bench.cluster, bench.heard, &timeline, &end), 0);
+    reports(&bench, B, HELD);
+    reports(&bench, C, MISSED);
+    bench.cluster.members[index_of(&bench, B)].written_off = true;
+    CU_ASSERT_EQUAL(candidate_most(&bench.cluster, bench.heard, &timeline, &end), C);
+    CU_ASSERT(timeline.no == AGREED_TIMELINE && end.at == MISSED.at);
+    bench.cluster.members[index_of(&bench, C)].written_off = true;
+    CU_ASSERT_EQUAL(candidate_most(&bench.cluster, bench.heard, &timeline, &end), B);
+    CU_ASSERT_EQUAL(end.at, HELD.at);
+}
+
 /* G6: the old primary comes back, and nobody else may lead. Its priority does not matter. */
 static void the_old_primary_is_the_way_out(void)
 {
@@ -530,6 +550,7 @@ static const struct unit_test tests[] = {
     { "data ranks first, then wishes", rank_order_is_data_then_wish },
     { "who holds most and may not lead is not passed over", who_may_not_lead_is_not_passed_over },
     { "less than was told covers nothing", less_than_was_told_covers_nothing },
+    { "who holds most may be one that was written off", who_holds_most_may_be_written_off },
     { "the old primary is the way out where nobody may lead", the_old_primary_is_the_way_out },
     { "the old primary does not rank without need", the_old_primary_does_not_rank_without_need },
     { "async elects within its limit, or the old primary", async_elects_within_the_limit },

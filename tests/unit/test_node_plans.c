@@ -149,6 +149,37 @@ static void what_is_being_made_has_no_identity(void)
     }
 }
 
+/* A rewind that has just failed is left alone for a while; until then the directory keeps the identity that it has. */
+static void a_rewind_that_waits_forgets_nothing(void)
+{
+    static struct cluster cluster;
+    static struct node_view view;
+    static struct node_plan plan;
+
+    active(&cluster);
+    struct report primary = { .node_id = A,
+                              .token = cluster.token,
+                              .pg_state = PG_PRIMARY,
+                              .timeline = cluster.primary.timeline,
+                              .checkpointed = true };
+    choose_view(0, &cluster, B, &view);
+    view.primary = &primary;
+    view.pg.state = PG_STOPPED;
+    view.pg.timeline = cluster.primary.timeline;
+    view.pg.can_rewind = true;
+    view.directory = agreed_directory(B);
+    view.diverged_under = cluster.token;
+    node_decide(&cluster, &view, NOW, &plan);
+    CU_ASSERT(plan.action.kind == ACT_REWIND && plan.forget_directory);
+    view.failed_kind = ACT_REWIND;
+    view.failed_count = 1;
+    view.failed_at_us = NOW;
+    node_decide(&cluster, &view, NOW, &plan);
+    CU_ASSERT(plan.action.kind == ACT_NONE && !plan.forget_directory && plan.wake_at_us == NOW + 100000);
+    node_decide(&cluster, &view, NOW + 100000, &plan);
+    CU_ASSERT(plan.action.kind == ACT_REWIND && plan.forget_directory);
+}
+
 /* A kill that is under way is no less than a stop: it is not ended for one. */
 static void a_stop_does_not_end_a_kill(void)
 {
@@ -312,6 +343,7 @@ static void a_promotion_that_was_given_up_is_ended(void)
 static const struct unit_test tests[] = {
     { "the holder gives up before its guard strikes", the_holder_gives_up_before_the_guard_strikes },
     { "what is being made has no identity", what_is_being_made_has_no_identity },
+    { "a rewind that waits forgets nothing", a_rewind_that_waits_forgets_nothing },
     { "a stop does not end a kill", a_stop_does_not_end_a_kill },
     { "a stray is ended", a_stray_is_ended },
     { "what is started in a switchover's stop is stopped", what_is_started_in_a_switchover_stops },
