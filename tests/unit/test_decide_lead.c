@@ -379,6 +379,10 @@ static void a_switchover_ends(void)
         lead_decide(&bench.cluster, &bench.view, NOW, &bench.plan);
         CU_ASSERT(bench.plan.command_count == 0 && bench.plan.why == WHY_SWITCHOVER_RECEIVING);
         target->pg_state = PG_STANDBY;
+        target->timeline.no--; /* another timeline's position says nothing */
+        lead_decide(&bench.cluster, &bench.view, NOW, &bench.plan);
+        CU_ASSERT(bench.plan.command_count == 0 && bench.plan.why == WHY_SWITCHOVER_RECEIVING);
+        target->timeline.no++;
         target->end.at = MISSED;
         old->fence.end.at = HELD;
         old->fence.timeline.no = AGREED_TIMELINE;

@@ -76,6 +76,21 @@ static void who_could_take_over_is_looked_at_first(void)
     }
 }
 
+/* Whoever started it made a standby of it: in a pause too, it was not the primary that stopped. */
+static void what_last_ran_as_a_standby_is_not_restarted(void)
+{
+    for (int paused = 0; paused < 2; paused++) {
+        healthy();
+        of(A)->pg_state = PG_STOPPED;
+        of(A)->pg_was_primary = true;
+        of(A)->trouble = TROUBLE_DOWN;
+        bench.cluster.pause = paused ? PAUSE_ON : PAUSE_OFF;
+        CU_ASSERT_TRUE(proposes(COMMAND_RESTART));
+        of(A)->pg_was_primary = false;
+        CU_ASSERT_FALSE(proposes(COMMAND_RESTART));
+    }
+}
+
 static void a_full_disk_is_not_exchanged_for_another(void)
 {
     healthy();
@@ -187,6 +202,7 @@ static void a_proposal_is_waited_for(void)
 static const struct unit_test tests[] = {
     { "one voter's sign is enough", one_voters_sign_is_enough },
     { "who could take over is looked at first", who_could_take_over_is_looked_at_first },
+    { "what last ran as a standby is not restarted", what_last_ran_as_a_standby_is_not_restarted },
     { "a full disk is not exchanged for another", a_full_disk_is_not_exchanged_for_another },
     { "who cannot be reached is replaced by who can", who_cannot_be_reached_is_replaced_by_who_can },
     { "a demand ends when the newest is seen through", a_demand_ends_when_the_newest_is_seen_through },

@@ -85,6 +85,30 @@ static void checkpoints_are_written_where_somebody_waits_for_them(void)
     CU_ASSERT_EQUAL(decide_at(NOW), ACT_CHECKPOINT);
 }
 
+/* Commits may be waiting for them: a checkpoint that runs for minutes is ended for them, another action is not. */
+static void new_settings_wait_for_no_checkpoint(void)
+{
+    in_order();
+    view.pg.conf.demand_version--;
+    CU_ASSERT_EQUAL(decide_at(NOW), ACT_CONFIGURE);
+    view.acting = ACT_CHECKPOINT;
+    CU_ASSERT(decide_at(NOW) == ACT_NONE && plan.cancel);
+    view.acting = ACT_SLOTS;
+    CU_ASSERT(decide_at(NOW) == ACT_NONE && !plan.cancel);
+}
+
+/* A server that takes no new connections is as good as none. */
+static void a_server_that_hangs_is_told(void)
+{
+    in_order();
+    view.pg.answering = false;
+    view.pg.answered_at_us = NOW - 2 * SECOND;
+    (void)decide_at(NOW);
+    CU_ASSERT_EQUAL(plan.trouble, TROUBLE_NONE);
+    (void)decide_at(NOW + 1);
+    CU_ASSERT_EQUAL(plan.trouble, TROUBLE_HUNG);
+}
+
 /* The winner has promoted: the guard's moment is the daemon's too, by the lease or by the page of a restarted one. */
 static void a_promoted_winner_stops_at_the_guards_moment(void)
 {
@@ -119,6 +143,8 @@ static const struct unit_test tests[] = {
     { "a start in place shows nobody what may be gone", a_start_in_place_shows_nobody_what_may_be_gone },
     { "checkpoints are written where somebody waits for them", checkpoints_are_written_where_somebody_waits_for_them },
     { "a newer token is waited for by nobody", a_newer_token_is_waited_for_by_nobody },
+    { "new settings wait for no checkpoint", new_settings_wait_for_no_checkpoint },
+    { "a server that hangs is told", a_server_that_hangs_is_told },
     { "a promoted winner stops at the guard's moment", a_promoted_winner_stops_at_the_guards_moment },
 };
 const struct unit_suite suite_node_primary = UNIT_SUITE("node_primary", tests);

@@ -102,6 +102,9 @@ static void those_who_caught_up_enter(void)
     report_of(&bench, C)->start_no--; /* what a former life of its daemon said */
     CU_ASSERT(!wants(&bench));
     report_of(&bench, C)->start_no++;
+    bench.heard[index_of(&bench, C)].age_us = LOST_US + 1;
+    CU_ASSERT(!wants(&bench));
+    bench.heard[index_of(&bench, C)].age_us = 0;
     bench.cluster.members[index_of(&bench, C)].written_off = true;
     CU_ASSERT(!wants(&bench));
     bench.cluster.members[index_of(&bench, C)].written_off = false;
