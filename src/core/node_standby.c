@@ -294,12 +294,10 @@ void node_standby(struct node_turn *turn)
         node_kill(turn, WHY_ROGUE);
         return;
     }
-    /* A start or promotion under a token that is not this node's any more may still make a writable server. */
-    bool rising = view->acting == ACT_START_PRIMARY || view->acting == ACT_PROMOTE;
     bool rewinding = view->acting == ACT_REWIND;
     bool unknown =
         view->pg.state == PG_STARTING && view->acting != ACT_START_STANDBY && !rewinding && !view->pg_started_standby;
-    if (rising || unknown) {
+    if (unknown) {
         node_kill(turn, WHY_ROGUE);
         return;
     }

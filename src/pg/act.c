@@ -136,10 +136,7 @@ static void out_of_time(uv_timer_t *timer)
         (void)uv_timer_start(timer, out_of_time, (uint64_t)((pg->act.what.timeout_us - silent_us) / 1000 + 1), 0);
         return;
     }
-    act_finish(pg,
-               err_set(&err, ERR_TIMEOUT, "%s: time is up%s%s", act_name(pg->act.what.kind),
-                       waits[0] ? " while waiting for " : "", waits),
-               &err);
+    act_finish(pg, err_set(&err, ERR_TIMEOUT, "time is up%s%s", waits[0] ? " while waiting for " : "", waits), &err);
 }
 
 void pg_act(struct pg *pg, const struct pg_action *action)
@@ -163,7 +160,7 @@ void pg_act(struct pg *pg, const struct pg_action *action)
 static void canceled(struct pg *pg)
 {
     struct err err = { 0 };
-    act_finish(pg, err_set(&err, ERR_CANCELED, "%s: canceled", act_name(pg->act.what.kind)), &err);
+    act_finish(pg, err_set(&err, ERR_CANCELED, "canceled"), &err);
 }
 
 void pg_act_cancel(struct pg *pg)
@@ -326,10 +323,7 @@ static void confirm_try(struct pg *pg)
     if (!probe_find(pg)) {
         char why[TEXT_SIZE];
         server_last_words(pg, why, sizeof why);
-        act_finish(pg,
-                   err_set(&err, ERR_COMMAND, "%s: the server is gone%s%s", act_name(pg->act.what.kind),
-                           why[0] ? ": " : "", why),
-                   &err);
+        act_finish(pg, err_set(&err, ERR_COMMAND, "the server is gone%s%s", why[0] ? ": " : "", why), &err);
         return;
     }
     act_connect(pg, confirm_opened);

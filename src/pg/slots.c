@@ -58,7 +58,7 @@
 static void fail(struct pg *pg, enum err_code code, const char *text)
 {
     struct err err = { 0 };
-    act_finish(pg, err_set(&err, code, "slots: %s", text), &err);
+    act_finish(pg, err_set(&err, code, "%s", text), &err);
 }
 
 static void ended(struct pg *pg, const struct conn_answer *answer)

@@ -36,7 +36,6 @@ static int refuse_unsound(struct pg *pg, struct control *ret_control, struct err
 
 static void fail(struct pg *pg, struct err *err)
 {
-    (void)err_wrap(err, "%s", act_name(pg->act.what.kind));
     act_finish(pg, -(int)err->code, err);
 }
 
